@@ -1,0 +1,15 @@
+//! PURE: bytes and values in, values out. No files, no clock but a certificate's expiry, no printing.
+#![forbid(unsafe_code)]
+
+pub mod algo;
+pub mod cert;
+pub mod config;
+mod der;
+pub mod explain;
+pub mod label;
+pub mod message_id;
+pub mod plan;
+pub mod policy;
+pub mod report;
+pub mod rpm;
+pub mod verify;

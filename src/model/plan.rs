@@ -1,0 +1,257 @@
+//! The state of a file's label, and what is to be written.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::algo::HashAlgo;
+use super::label::{EVM_PORTABLE_SIGNATURE, KeyId, Label, LabelError};
+use super::verify::{Trust, Verdict};
+
+/// The state of a packaged file's label: the first in this order that fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Its file system or a rule (configuration, `labels.exclude`) keeps it out.
+    Excluded,
+    /// The file is not there.
+    Absent,
+    /// It could not be opened or read.
+    Unreadable,
+    /// imad cannot tell: signature version, algorithm, or a portable EVM signature that covers a hash label.
+    Unsupported,
+    /// The label verifies with a trusted key.
+    Good,
+    /// The content differs from the package's, and the label does not fit it either.
+    Modified,
+    /// Nothing verifies for want of a key.
+    UntrustedKey,
+    /// The inode is immutable or append-only: it cannot be labelled.
+    Immutable,
+    /// A label is there that does not verify or is by no trusted key; the package's does.
+    Stale,
+    /// The kernel's own hash label stands where the package has a signature.
+    Hash,
+    /// No label; the package's verifies.
+    Missing,
+    /// The package has no signature for it.
+    Unsigned,
+    /// No package owns it.
+    Foreign,
+}
+
+impl State {
+    /// Every state, in order.
+    pub const ALL: [Self; 13] = [
+        Self::Excluded,
+        Self::Absent,
+        Self::Unreadable,
+        Self::Unsupported,
+        Self::Good,
+        Self::Modified,
+        Self::UntrustedKey,
+        Self::Immutable,
+        Self::Stale,
+        Self::Hash,
+        Self::Missing,
+        Self::Unsigned,
+        Self::Foreign,
+    ];
+
+    /// The state's name in tables, JSON and on the bus.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Excluded => "excluded",
+            Self::Absent => "absent",
+            Self::Unreadable => "unreadable",
+            Self::Unsupported => "unsupported",
+            Self::Good => "good",
+            Self::Modified => "modified",
+            Self::UntrustedKey => "untrusted-key",
+            Self::Immutable => "immutable",
+            Self::Stale => "stale",
+            Self::Hash => "hash",
+            Self::Missing => "missing",
+            Self::Unsigned => "unsigned",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// Whether relabelling writes the package's signature.
+    pub const fn is_written(self) -> bool {
+        matches!(self, Self::Missing | Self::Stale | Self::Hash)
+    }
+
+    /// Whether a rule that demands a signature denies the file in this state.
+    pub const fn is_denied(self) -> bool {
+        !matches!(self, Self::Good | Self::Excluded | Self::Absent | Self::Unsupported | Self::Unreadable)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is known of an open file, as far as its label's state depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// What its package says, if one owns it.
+    pub packaged: Option<Packaged<'a>>,
+    /// `security.ima` as it is.
+    pub label: Option<&'a [u8]>,
+    /// Type byte of `security.evm`, if there is one.
+    pub evm_type: Option<u8>,
+    /// Immutable or append-only inode.
+    pub immutable: bool,
+}
+
+/// What the package says of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Packaged<'a> {
+    /// The label that it brings.
+    pub signature: Option<&'a [u8]>,
+    /// The content's digest.
+    pub digest: Option<(HashAlgo, &'a [u8])>,
+}
+
+/// A file's state and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The state.
+    pub state: State,
+    /// Why, in words that can follow "PATH: ".
+    pub reason: String,
+    /// The key that the deciding label names.
+    pub key_id: Option<KeyId>,
+}
+
+/// Content that can be hashed: the open file. Each algorithm is asked for at most once.
+pub trait Content {
+    /// The digest, or why there is none.
+    fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String>;
+}
+
+/// How one label fares against the content.
+enum Fit {
+    Good(KeyId),
+    Bad(KeyId),
+    UnknownKey(KeyId),
+    Hash { fits: bool },
+    Unsupported(String),
+    Malformed(LabelError),
+}
+
+/// Judges a file that could be opened. An `Err` is a reason for which it could not be read.
+pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Result<Judged, String> {
+    let judged = |state, reason: String, key_id| Ok(Judged { state, reason, key_id });
+    let current = facts.label.map(|bytes| fit(bytes, trust, content)).transpose()?;
+
+    match &current {
+        Some(Fit::Good(id)) => {
+            return judged(State::Good, format!("the signature by key {id} verifies"), Some(*id));
+        }
+        Some(Fit::Unsupported(why)) => return judged(State::Unsupported, why.clone(), None),
+        Some(Fit::Hash { .. }) if facts.evm_type == Some(EVM_PORTABLE_SIGNATURE) => {
+            let why = "a hash label under a portable EVM signature, which imad does not judge".to_owned();
+            return judged(State::Unsupported, why, None);
+        }
+        _ => {}
+    }
+
+    let Some(packaged) = facts.packaged else {
+        return judged(State::Foreign, format!("no package owns it, and {}", describe(current.as_ref())), None);
+    };
+    if let Some((algo, digest)) = packaged.digest
+        && content.digest(algo)? != digest
+    {
+        let why = format!("the content is not what the package installed, and {}", describe(current.as_ref()));
+        return judged(State::Modified, why, key_of(current.as_ref()));
+    }
+    let Some(signature) = packaged.signature else {
+        let why = format!("its package carries no signature for it, and {}", describe(current.as_ref()));
+        return judged(State::Unsigned, why, key_of(current.as_ref()));
+    };
+
+    match fit(signature, trust, content)? {
+        Fit::Good(id) if facts.immutable => {
+            judged(State::Immutable, "the inode is immutable or append-only (chattr -i -a)".to_owned(), Some(id))
+        }
+        Fit::Good(id) => {
+            let state = match current {
+                None => State::Missing,
+                Some(Fit::Hash { .. }) => State::Hash,
+                Some(_) => State::Stale,
+            };
+            judged(state, format!("{}; the package's signature by key {id} verifies", describe(current.as_ref())), Some(id))
+        }
+        Fit::UnknownKey(id) => {
+            judged(State::UntrustedKey, format!("it is signed by key {id}, which is not trusted here"), Some(id))
+        }
+        Fit::Unsupported(why) => judged(State::Unsupported, format!("the package's signature: {why}"), None),
+        Fit::Bad(id) => {
+            // Without a digest in the package this is all that tells of changed content.
+            let state = if packaged.digest.is_none() { State::Modified } else { State::Unsigned };
+            judged(state, format!("the package's signature by key {id} does not verify"), Some(id))
+        }
+        Fit::Hash { .. } => judged(State::Unsigned, "the package brings a hash where a signature belongs".to_owned(), None),
+        Fit::Malformed(error) => judged(State::Unsigned, format!("the package's signature is malformed: {error}"), None),
+    }
+}
+
+fn fit(label: &[u8], trust: &Trust, content: &mut dyn Content) -> Result<Fit, String> {
+    Ok(match Label::parse(label) {
+        Err(error) => Fit::Malformed(error),
+        Ok(Label::VeritySignature(_)) => Fit::Unsupported("an fs-verity signature (type 06)".to_owned()),
+        Ok(Label::Digest { algo, digest }) => match HashAlgo::from_kernel_id(algo) {
+            None => Fit::Unsupported(format!("a hash label with algorithm number {algo}")),
+            Some(algo) => {
+                let actual = content.digest(algo)?;
+                Fit::Hash { fits: digest.get(..actual.len()) == Some(&actual[..]) }
+            }
+        },
+        Ok(Label::Signature(signature)) => {
+            let Some(algo) = signature.hash_algo() else {
+                return Ok(Fit::Unsupported(format!("a signature with hash algorithm number {}", signature.algo)));
+            };
+            if trust.with_id(signature.key_id).is_empty() {
+                return Ok(Fit::UnknownKey(signature.key_id));
+            }
+            match trust.verify(&signature, &content.digest(algo)?) {
+                Verdict::Good => Fit::Good(signature.key_id),
+                Verdict::Bad => Fit::Bad(signature.key_id),
+                Verdict::UnknownKey(id) => Fit::UnknownKey(id),
+                Verdict::Unsupported => Fit::Unsupported(format!(
+                    "a signature of version {} over {algo} by key {}",
+                    signature.version, signature.key_id
+                )),
+            }
+        }
+    })
+}
+
+fn describe(current: Option<&Fit>) -> String {
+    match current {
+        None => "it has no label".to_owned(),
+        Some(Fit::Good(id)) => format!("its signature by key {id} verifies"),
+        Some(Fit::Bad(id)) => format!("its signature by key {id} does not verify"),
+        Some(Fit::UnknownKey(id)) => format!("its signature is by key {id}, which is not trusted here"),
+        Some(Fit::Hash { fits: true }) => "its label is a hash, not a signature".to_owned(),
+        Some(Fit::Hash { fits: false }) => "its label is a hash that the content does not have".to_owned(),
+        Some(Fit::Unsupported(why)) => format!("its label is {why}"),
+        Some(Fit::Malformed(error)) => format!("its label is malformed ({error})"),
+    }
+}
+
+fn key_of(current: Option<&Fit>) -> Option<KeyId> {
+    match current {
+        Some(Fit::Good(id) | Fit::Bad(id) | Fit::UnknownKey(id)) => Some(*id),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,105 @@
+//! One row per state: what is on disk, what the package says, what follows.
+
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+
+use super::super::cert::Certificate;
+use super::super::verify::digest;
+use super::*;
+
+struct Signer {
+    key: PKey<Private>,
+    cert: Certificate,
+}
+
+impl Signer {
+    fn new(name: &str) -> Self {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let cert = super::super::cert::self_signed_for_tests(name, &key);
+        Self { key, cert }
+    }
+
+    fn label(&self, content: &[u8]) -> Vec<u8> {
+        let hash = digest(HashAlgo::Sha256, content).unwrap();
+        let signature = openssl::ecdsa::EcdsaSig::sign(&hash, &self.key.ec_key().unwrap()).unwrap().to_der().unwrap();
+        let mut label = vec![3, 2, 4];
+        label.extend(self.cert.key_id().unwrap().0.to_be_bytes());
+        label.extend(u16::try_from(signature.len()).unwrap().to_be_bytes());
+        label.extend(signature);
+        label
+    }
+}
+
+struct Bytes(&'static [u8]);
+
+impl Content for Bytes {
+    fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
+        digest(algo, self.0).map_err(|error| error.to_string())
+    }
+}
+
+const CONTENT: &[u8] = b"#!/bin/sh\n";
+
+/// The state of a file with this content.
+fn state(facts: Facts<'_>, trust: &Trust, content: &'static [u8]) -> State {
+    judge(&facts, trust, &mut Bytes(content)).unwrap().state
+}
+
+#[test]
+fn every_state_of_an_open_file() {
+    let (signer, stranger) = (Signer::new("ours"), Signer::new("theirs"));
+    let trust = Trust::new([signer.cert.clone()]);
+    let hash = digest(HashAlgo::Sha256, CONTENT).unwrap();
+    let (ours, theirs) = (signer.label(CONTENT), stranger.label(CONTENT));
+    let wrong = signer.label(b"other content");
+    let hash_label = [&[4, 4], &hash[..]].concat();
+    let packaged = |signature| Some(Packaged { signature, digest: Some((HashAlgo::Sha256, &hash[..])) });
+    let facts = |packaged, label| Facts { packaged, label, evm_type: None, immutable: false };
+    let signed = packaged(Some(&ours[..]));
+
+    let table: &[(&str, Facts<'_>, &'static [u8], State)] = &[
+        ("labelled", facts(signed, Some(&ours)), CONTENT, State::Good),
+        ("labelled, no package", facts(None, Some(&ours)), CONTENT, State::Good),
+        ("no label", facts(signed, None), CONTENT, State::Missing),
+        ("label of an older version", facts(signed, Some(&wrong)), CONTENT, State::Stale),
+        ("label by a key not trusted", facts(signed, Some(&theirs)), CONTENT, State::Stale),
+        ("malformed label", facts(signed, Some(&[3, 2])), CONTENT, State::Stale),
+        ("the kernel's hash label", facts(signed, Some(&hash_label)), CONTENT, State::Hash),
+        ("changed, label left", facts(signed, Some(&ours)), b"changed", State::Modified),
+        ("changed, no label", facts(signed, None), b"changed", State::Modified),
+        ("package signed by a stranger", facts(packaged(Some(&theirs)), None), CONTENT, State::UntrustedKey),
+        ("both by a stranger", facts(packaged(Some(&theirs)), Some(&theirs)), CONTENT, State::UntrustedKey),
+        ("unsigned package", facts(packaged(None), None), CONTENT, State::Unsigned),
+        ("package with a wrong signature", facts(packaged(Some(&wrong)), None), CONTENT, State::Unsigned),
+        ("package with half a signature", facts(packaged(Some(&ours[..20])), None), CONTENT, State::Unsigned),
+        ("no package", facts(None, None), CONTENT, State::Foreign),
+        ("fs-verity label", facts(signed, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
+        ("label with an unknown hash", facts(signed, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
+        ("immutable", Facts { immutable: true, ..facts(signed, None) }, CONTENT, State::Immutable),
+        (
+            "hash under a portable EVM signature",
+            Facts { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..facts(signed, Some(&hash_label)) },
+            CONTENT,
+            State::Unsupported,
+        ),
+    ];
+    for (name, facts, content, expected) in table {
+        assert_eq!(state(*facts, &trust, content), *expected, "{name}");
+    }
+}
+
+#[test]
+fn only_what_verifies_is_written() {
+    let written: Vec<State> = State::ALL.into_iter().filter(|state| state.is_written()).collect();
+    assert_eq!(written, [State::Stale, State::Hash, State::Missing]);
+    assert!(written.iter().all(|state| state.is_denied()));
+}
+
+#[test]
+fn names_are_those_of_serde() {
+    for state in State::ALL {
+        assert_eq!(serde_json::to_string(&state).unwrap(), format!("\"{}\"", state.name()));
+    }
+}

@@ -1,0 +1,193 @@
+//! Hashing and verifying: the only place that computes with file content.
+//!
+//! What is verified is what the kernel verifies (`digsig_asymmetric.c: asymmetric_verify()`): RSA with PKCS#1 v1.5
+//! and a DigestInfo, ECDSA over the raw digest.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fmt;
+
+use openssl::hash::{Hasher as OpensslHasher, MessageDigest};
+use openssl::md::{Md, MdRef};
+use openssl::pkey::Id;
+use openssl::pkey_ctx::PkeyCtx;
+use openssl::rsa::Padding;
+
+use super::algo::HashAlgo;
+use super::cert::Certificate;
+use super::label::{KeyId, Signature};
+
+/// OpenSSL could not compute: the algorithm is switched off by its configuration (FIPS, crypto-policies).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("OpenSSL does not offer {0} (FIPS mode or crypto-policies)")]
+pub struct Unavailable(pub HashAlgo);
+
+/// A digest in the making.
+pub struct Hasher {
+    inner: OpensslHasher,
+    algo: HashAlgo,
+}
+
+impl Hasher {
+    /// Begins a digest.
+    pub fn new(algo: HashAlgo) -> Result<Self, Unavailable> {
+        let inner = OpensslHasher::new(message_digest(algo)).map_err(|_| Unavailable(algo))?;
+        Ok(Self { inner, algo })
+    }
+
+    /// Adds content.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<(), Unavailable> {
+        self.inner.update(bytes).map_err(|_| Unavailable(self.algo))
+    }
+
+    /// The digest.
+    pub fn finish(mut self) -> Result<Vec<u8>, Unavailable> {
+        self.inner.finish().map(|digest| digest.to_vec()).map_err(|_| Unavailable(self.algo))
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("algo", &self.algo).finish_non_exhaustive()
+    }
+}
+
+/// The digest of bytes that are at hand.
+pub fn digest(algo: HashAlgo, bytes: &[u8]) -> Result<Vec<u8>, Unavailable> {
+    let mut hasher = Hasher::new(algo)?;
+    hasher.update(bytes)?;
+    hasher.finish()
+}
+
+/// The certificates by which labels may verify.
+#[derive(Debug, Default, Clone)]
+pub struct Trust {
+    by_id: HashMap<KeyId, Vec<Certificate>>,
+}
+
+/// What verifying a signature said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Verdict {
+    /// A trusted key made this signature over this digest.
+    Good,
+    /// The key is there, the signature is not by it over this digest.
+    Bad,
+    /// No trusted key has this id.
+    UnknownKey(KeyId),
+    /// imad cannot tell: signature version, hash or key algorithm.
+    Unsupported,
+}
+
+impl Trust {
+    /// Trusts these certificates; one without a key id can match no label and is left out.
+    pub fn new(certificates: impl IntoIterator<Item = Certificate>) -> Self {
+        let mut trust = Self::default();
+        for certificate in certificates {
+            if let Some(id) = certificate.key_id() {
+                trust.by_id.entry(id).or_default().push(certificate);
+            }
+        }
+        trust
+    }
+
+    /// Whether no label could verify.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The certificates with this key id.
+    pub fn with_id(&self, id: KeyId) -> &[Certificate] {
+        self.by_id.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Judges a signature over a digest made with the signature's own hash algorithm.
+    pub fn verify(&self, signature: &Signature<'_>, digest: &[u8]) -> Verdict {
+        const OVER_THE_DIGEST: u8 = 2;
+        let Some(algo) = signature.hash_algo() else { return Verdict::Unsupported };
+        if signature.version != OVER_THE_DIGEST || digest.len() != algo.digest_size() {
+            return Verdict::Unsupported;
+        }
+        let candidates = self.with_id(signature.key_id);
+        if candidates.is_empty() {
+            return Verdict::UnknownKey(signature.key_id);
+        }
+        let mut verdict = Verdict::Bad;
+        for certificate in candidates {
+            match verify_with(certificate, algo, digest, signature.bytes) {
+                Some(true) => return Verdict::Good,
+                Some(false) => {}
+                None => verdict = Verdict::Unsupported,
+            }
+        }
+        verdict
+    }
+}
+
+/// Whether the signature verifies; `None` where OpenSSL cannot verify with such a key or hash.
+fn verify_with(certificate: &Certificate, algo: HashAlgo, digest: &[u8], signature: &[u8]) -> Option<bool> {
+    let key = certificate.key();
+    let mut context = PkeyCtx::new(key).ok()?;
+    context.verify_init().ok()?;
+    match key.id() {
+        Id::RSA => context.set_rsa_padding(Padding::PKCS1).ok()?,
+        Id::EC => {}
+        _ => return None,
+    }
+    context.set_signature_md(md(algo)).ok()?;
+    // OpenSSL answers a malformed signature with an error, which is a bad signature and not an unknown one.
+    Some(context.verify(digest, signature).unwrap_or(false))
+}
+
+fn message_digest(algo: HashAlgo) -> MessageDigest {
+    match algo {
+        HashAlgo::Md5 => MessageDigest::md5(),
+        HashAlgo::Sha1 => MessageDigest::sha1(),
+        HashAlgo::Sha256 => MessageDigest::sha256(),
+        HashAlgo::Sha384 => MessageDigest::sha384(),
+        HashAlgo::Sha512 => MessageDigest::sha512(),
+        HashAlgo::Sha224 => MessageDigest::sha224(),
+        HashAlgo::Sha3_256 => MessageDigest::sha3_256(),
+        HashAlgo::Sha3_384 => MessageDigest::sha3_384(),
+        HashAlgo::Sha3_512 => MessageDigest::sha3_512(),
+    }
+}
+
+fn md(algo: HashAlgo) -> &'static MdRef {
+    match algo {
+        HashAlgo::Md5 => Md::md5(),
+        HashAlgo::Sha1 => Md::sha1(),
+        HashAlgo::Sha256 => Md::sha256(),
+        HashAlgo::Sha384 => Md::sha384(),
+        HashAlgo::Sha512 => Md::sha512(),
+        HashAlgo::Sha224 => Md::sha224(),
+        HashAlgo::Sha3_256 => Md::sha3_256(),
+        HashAlgo::Sha3_384 => Md::sha3_384(),
+        HashAlgo::Sha3_512 => Md::sha3_512(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_have_the_size_of_their_algorithm() {
+        for algo in HashAlgo::ALL {
+            assert_eq!(digest(algo, b"abc").unwrap().len(), algo.digest_size(), "{algo}");
+        }
+        // FIPS 180-2, appendix B.1
+        assert_eq!(
+            super::super::cert::hex(&digest(HashAlgo::Sha256, b"abc").unwrap()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn nothing_verifies_without_a_key() {
+        let signature = Signature { version: 2, algo: 4, key_id: KeyId(1), bytes: &[0; 70] };
+        assert_eq!(Trust::default().verify(&signature, &[0; 32]), Verdict::UnknownKey(KeyId(1)));
+        let newer = Signature { version: 3, ..signature };
+        assert_eq!(Trust::default().verify(&newer, &[0; 32]), Verdict::Unsupported);
+    }
+}

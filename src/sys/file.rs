@@ -1,0 +1,182 @@
+//! One open file per question: hashed, judged and labelled through the same descriptor.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{IFlags, OFlags, XattrFlags};
+
+use super::root::Root;
+use crate::model::algo::HashAlgo;
+use crate::model::label::{XATTR_EVM, XATTR_IMA};
+use crate::model::plan::Content;
+use crate::model::verify::Hasher;
+
+/// An open regular file.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+    /// Digests made so far: a label and its package mostly name the same algorithm.
+    digests: Vec<(HashAlgo, Vec<u8>)>,
+    /// Bytes hashed so far.
+    hashed: u64,
+}
+
+/// What tells that a file was changed, replaced or written to meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of the content: seconds, nanoseconds.
+    pub mtime: (i64, i64),
+    /// `st_mode`.
+    pub mode: u32,
+}
+
+/// Why a file could not be opened as a regular file.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nothing is there.
+    #[error("it is not there")]
+    Absent,
+    /// A link, directory, device, … is there.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// Anything else.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Bytes read at a time.
+const CHUNK: usize = 256 * 1024;
+
+impl OpenFile {
+    /// Opens a regular file of a root for reading; the last component may not be a link.
+    pub fn open(root: &Root, path: &[u8]) -> Result<Self, OpenError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = root.open_with(path, flags).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => OpenError::Absent,
+            Some(libc::ELOOP | libc::ENXIO) => OpenError::NotRegular,
+            _ => OpenError::Io(error),
+        })?;
+        Self::from_fd(fd)
+    }
+
+    /// Takes an open descriptor, if it is a regular file's.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self, OpenError> {
+        let file = File::from(fd);
+        if !file.metadata()?.is_file() {
+            return Err(OpenError::NotRegular);
+        }
+        Ok(Self { file, digests: Vec::new(), hashed: 0 })
+    }
+
+    /// Who the file is and what state its content is in.
+    pub fn identity(&self) -> io::Result<Identity> {
+        let stat = rustix::fs::fstat(&self.file)?;
+        Ok(Identity {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            mode: stat.st_mode,
+        })
+    }
+
+    /// `security.ima`; `None` where the file has none or its file system knows no such thing.
+    pub fn label(&self) -> io::Result<Option<Vec<u8>>> {
+        xattr(&self.file, XATTR_IMA)
+    }
+
+    /// Type byte of `security.evm`.
+    pub fn evm_type(&self) -> io::Result<Option<u8>> {
+        Ok(xattr(&self.file, XATTR_EVM)?.and_then(|value| value.first().copied()))
+    }
+
+    /// Writes `security.ima`.
+    pub fn set_label(&self, label: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::fsetxattr(&self.file, XATTR_IMA, label, XattrFlags::empty())?)
+    }
+
+    /// Whether the inode is immutable or append-only; `false` where the file system has no such flags.
+    pub fn immutable(&self) -> bool {
+        rustix::fs::ioctl_getflags(&self.file).is_ok_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
+    }
+
+    /// Magic number of the file system (`statfs(2)`).
+    pub fn fs_magic(&self) -> io::Result<i64> {
+        Ok(rustix::fs::fstatfs(&self.file)?.f_type)
+    }
+
+    /// Whether the file system is mounted read-only.
+    pub fn read_only(&self) -> io::Result<bool> {
+        const ST_RDONLY: i64 = 1;
+        Ok(rustix::fs::fstatfs(&self.file)?.f_flags & ST_RDONLY != 0)
+    }
+
+    /// Forgets the digests made so far, because the content changed.
+    pub fn forget_digests(&mut self) {
+        self.digests.clear();
+    }
+
+    /// Bytes hashed so far.
+    pub const fn hashed(&self) -> u64 {
+        self.hashed
+    }
+
+    /// The content, at most `limit` bytes.
+    pub fn read(&self, limit: u64) -> io::Result<Vec<u8>> {
+        super::root::read_limited(self.file.try_clone()?, limit)
+    }
+
+    fn hash(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
+        let mut hasher = Hasher::new(algo).map_err(|error| error.to_string())?;
+        let mut chunk = vec![0; CHUNK];
+        let mut at = 0;
+        loop {
+            let read = match self.file.read_at(&mut chunk, at) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(format!("reading it failed: {error}")),
+            };
+            hasher.update(chunk.get(..read).unwrap_or(&chunk)).map_err(|error| error.to_string())?;
+            at += read as u64;
+        }
+        self.hashed += at;
+        hasher.finish().map_err(|error| error.to_string())
+    }
+}
+
+impl Content for OpenFile {
+    fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
+        if let Some((_, digest)) = self.digests.iter().find(|(known, _)| *known == algo) {
+            return Ok(digest.clone());
+        }
+        let digest = self.hash(algo)?;
+        self.digests.push((algo, digest.clone()));
+        Ok(digest)
+    }
+}
+
+fn xattr(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
+    // A label is at most 9 + 65535 bytes; in practice some hundred.
+    let mut value = vec![0; 1024];
+    loop {
+        match rustix::fs::fgetxattr(&file, name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                return Ok(Some(value));
+            }
+            Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => return Ok(None),
+            Err(rustix::io::Errno::RANGE) if value.len() < 128 * 1024 => value.resize(value.len() * 4, 0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! THE EDGE: one file per kernel or OS interface. Thin, without decisions, and the only place for `unsafe`.
+
+pub mod clock;
+pub mod durable;
+pub mod file;
+pub mod journal;
+pub mod kernel;
+pub mod keyring;
+pub mod kmsg;
+pub mod mount;
+pub mod root;
+pub mod rpmdb;
+pub mod securityfs;
+pub mod watch;

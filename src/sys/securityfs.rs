@@ -1,0 +1,80 @@
+//! IMA's and EVM's files below `/sys/kernel/security`.
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+const IMA: &str = "/sys/kernel/security/ima";
+const POLICY: &str = "/sys/kernel/security/ima/policy";
+const EVM: [&str; 2] = ["/sys/kernel/security/integrity/evm/evm", "/sys/kernel/security/evm"];
+
+/// Whether the kernel has IMA switched on and securityfs is mounted.
+pub fn has_ima() -> bool {
+    Path::new(IMA).is_dir()
+}
+
+/// Whether a policy can be loaded: the file goes away, or loses its write bit, after the one load that some kernels
+/// allow.
+pub fn policy_loadable() -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(POLICY).is_ok_and(|metadata| metadata.permissions().mode() & 0o200 != 0)
+}
+
+/// The active rules, one a line; `None` where the kernel does not let them be read.
+pub fn active_policy() -> io::Result<Option<String>> {
+    match std::fs::read_to_string(POLICY) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The value of EVM's file; `None` without EVM.
+pub fn evm() -> io::Result<Option<u64>> {
+    for path in EVM {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let text = text.trim_matches(['\0', '\n']);
+                return text.parse().map(Some).map_err(|_| io::Error::other(format!("{path} holds \"{text}\"")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// A load of the policy. Rules become active when it is dropped (`ima_release_policy()`), if each write succeeded.
+#[derive(Debug)]
+pub struct Load(File);
+
+impl Load {
+    /// Opens the policy file for writing; `EBUSY` where another load is going on.
+    pub fn begin() -> io::Result<Self> {
+        OpenOptions::new().write(true).open(POLICY).map(Self)
+    }
+
+    /// Lets the kernel read a policy from this path, in this process's mount namespace. One `write(2)`: what it
+    /// returns is the verdict on syntax and label, but not yet on the load.
+    pub fn path(&mut self, path: &str) -> io::Result<()> {
+        self.write_once(path)
+    }
+
+    /// Hands one rule to the kernel.
+    pub fn rule(&mut self, rule: &str) -> io::Result<()> {
+        self.write_once(rule)
+    }
+
+    /// The kernel takes one line a write and returns up to one byte more than it was given, so this is a single
+    /// `write(2)` whose count says nothing.
+    fn write_once(&mut self, line: &str) -> io::Result<()> {
+        let line = format!("{line}\n");
+        loop {
+            match self.0.write(line.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map(drop),
+            }
+        }
+    }
+}
