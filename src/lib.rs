@@ -1,3 +1,4 @@
 //! placeholder
 pub mod model;
+pub mod ops;
 pub mod sys;

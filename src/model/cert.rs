@@ -100,7 +100,9 @@ impl fmt::Display for Refusal {
             Self::NoTrustedSigner { issuer, akid: None } => {
                 write!(f, "its issuer \"{issuer}\" is not among the keys that this kernel trusts")
             }
-            Self::NoSubjectKeyId => f.write_str("it has no subject key identifier, so no label is ever matched with it"),
+            Self::NoSubjectKeyId => {
+                f.write_str("it has no subject key identifier, so no label is ever matched with it")
+            }
         }
     }
 }
@@ -267,7 +269,10 @@ impl Certificate {
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("subject", &self.subject).field("skid", &self.skid()).finish_non_exhaustive()
+        f.debug_struct("Certificate")
+            .field("subject", &self.subject)
+            .field("skid", &self.skid())
+            .finish_non_exhaustive()
     }
 }
 
@@ -283,9 +288,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The common name, else all entries as `NAME=value, …`.
 fn name(name: &openssl::x509::X509NameRef) -> String {
-    let text = |entry: &openssl::x509::X509NameEntryRef| {
-        entry.data().to_string().unwrap_or_else(|_| "?".to_owned())
-    };
+    let text = |entry: &openssl::x509::X509NameEntryRef| entry.data().to_string().unwrap_or_else(|_| "?".to_owned());
     if let Some(entry) = name.entries_by_nid(openssl::nid::Nid::COMMONNAME).last() {
         return text(entry);
     }

@@ -154,7 +154,11 @@ pub fn parse(file: &str, text: &str) -> Result<Fragment, Fault> {
 fn nearest_key(message: &str) -> Option<&str> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next().filter(|_| message.starts_with("unknown"))?;
-    quoted.map(|key| (strsim::damerau_levenshtein(unknown, key), key)).filter(|(d, _)| *d <= 3).min().map(|(_, key)| key)
+    quoted
+        .map(|key| (strsim::damerau_levenshtein(unknown, key), key))
+        .filter(|(d, _)| *d <= 3)
+        .min()
+        .map(|(_, key)| key)
 }
 
 impl Config {
@@ -173,7 +177,10 @@ impl Config {
         set(&mut self.policy.require_signature, policy.require_signature);
         set(&mut self.keys.dir, keys.unwrap_or_default().dir.map(|path| path.0));
         set(&mut self.labels.config_files, labels.config_files);
-        set(&mut self.labels.exclude, labels.exclude.map(|paths| paths.into_iter().map(|path| path.0).collect::<Vec<_>>()));
+        set(
+            &mut self.labels.exclude,
+            labels.exclude.map(|paths| paths.into_iter().map(|path| path.0).collect::<Vec<_>>()),
+        );
     }
 }
 
@@ -199,7 +206,9 @@ mod tests {
         assert!(!config.policy.require_signature);
         assert_eq!(config.boot.loader, BootLoader::Systemd);
         assert_eq!(config.policy.path, "/etc/ima/ima-policy");
-        assert!(config.labels.excludes(b"/srv/x") && config.labels.excludes(b"/srv") && !config.labels.excludes(b"/srvx"));
+        assert!(
+            config.labels.excludes(b"/srv/x") && config.labels.excludes(b"/srv") && !config.labels.excludes(b"/srvx")
+        );
     }
 
     #[test]

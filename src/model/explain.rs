@@ -19,7 +19,9 @@ pub fn next_step(path: &str, judged: &Judged, package: Option<&str>) -> String {
         },
         State::Immutable => format!("chattr -i -a {0} && imactl relabel {0}", quote(path)),
         State::Unsigned => format!("install a build of {package} whose files are signed (rpmsign --signfiles)"),
-        State::Foreign => format!("install it from a signed package, or sign it: evmctl ima_sign --key KEY {}", quote(path)),
+        State::Foreign => {
+            format!("install it from a signed package, or sign it: evmctl ima_sign --key KEY {}", quote(path))
+        }
         State::Unsupported => format!("evmctl ima_verify {}", quote(path)),
         State::Unreadable => format!("look at the file and its file system: stat {}", quote(path)),
     }
@@ -30,11 +32,19 @@ pub const fn effect(state: State) -> &'static str {
     match state {
         State::Good => "a rule that demands a signature lets it through",
         State::Absent => "there is nothing to run",
-        State::Excluded => "imad does not label it; a rule that demands a signature denies it unless it is labelled otherwise",
+        State::Excluded => {
+            "imad does not label it; a rule that demands a signature denies it unless it is labelled otherwise"
+        }
         State::Unsupported => "imad cannot tell what the kernel will say",
         State::Unreadable => "imad could not read it",
-        State::Modified | State::UntrustedKey | State::Immutable | State::Stale | State::Hash | State::Missing
-        | State::Unsigned | State::Foreign => "a rule that demands a signature denies it",
+        State::Modified
+        | State::UntrustedKey
+        | State::Immutable
+        | State::Stale
+        | State::Hash
+        | State::Missing
+        | State::Unsigned
+        | State::Foreign => "a rule that demands a signature denies it",
     }
 }
 

@@ -185,7 +185,11 @@ pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Res
                 Some(Fit::Hash { .. }) => State::Hash,
                 Some(_) => State::Stale,
             };
-            judged(state, format!("{}; the package's signature by key {id} verifies", describe(current.as_ref())), Some(id))
+            judged(
+                state,
+                format!("{}; the package's signature by key {id} verifies", describe(current.as_ref())),
+                Some(id),
+            )
         }
         Fit::UnknownKey(id) => {
             judged(State::UntrustedKey, format!("it is signed by key {id}, which is not trusted here"), Some(id))
@@ -196,8 +200,12 @@ pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Res
             let state = if packaged.digest.is_none() { State::Modified } else { State::Unsigned };
             judged(state, format!("the package's signature by key {id} does not verify"), Some(id))
         }
-        Fit::Hash { .. } => judged(State::Unsigned, "the package brings a hash where a signature belongs".to_owned(), None),
-        Fit::Malformed(error) => judged(State::Unsigned, format!("the package's signature is malformed: {error}"), None),
+        Fit::Hash { .. } => {
+            judged(State::Unsigned, "the package brings a hash where a signature belongs".to_owned(), None)
+        }
+        Fit::Malformed(error) => {
+            judged(State::Unsigned, format!("the package's signature is malformed: {error}"), None)
+        }
     }
 }
 

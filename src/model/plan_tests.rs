@@ -76,7 +76,12 @@ fn every_state_of_an_open_file() {
         ("package with half a signature", facts(packaged(Some(&ours[..20])), None), CONTENT, State::Unsigned),
         ("no package", facts(None, None), CONTENT, State::Foreign),
         ("fs-verity label", facts(signed, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
-        ("label with an unknown hash", facts(signed, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
+        (
+            "label with an unknown hash",
+            facts(signed, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])),
+            CONTENT,
+            State::Unsupported,
+        ),
         ("immutable", Facts { immutable: true, ..facts(signed, None) }, CONTENT, State::Immutable),
         (
             "hash under a portable EVM signature",

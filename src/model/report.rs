@@ -243,6 +243,7 @@ pub struct CertificateOutcome {
 }
 
 /// What became of the policy.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each its own field of the JSON")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyOutcome {
     /// The file, as the real root will see it.

@@ -89,9 +89,14 @@ impl OpenFile {
         })
     }
 
-    /// `security.ima`; `None` where the file has none or its file system knows no such thing.
+    /// `security.ima`; `None` where the file has none. `EOPNOTSUPP` where its file system has no such attributes.
     pub fn label(&self) -> io::Result<Option<Vec<u8>>> {
         xattr(&self.file, XATTR_IMA)
+    }
+
+    /// Removes `security.ima`.
+    pub fn remove_label(&self) -> io::Result<()> {
+        Ok(rustix::fs::fremovexattr(&self.file, XATTR_IMA)?)
     }
 
     /// Type byte of `security.evm`.
@@ -174,7 +179,7 @@ fn xattr(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {
                 value.truncate(length);
                 return Ok(Some(value));
             }
-            Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => return Ok(None),
+            Err(rustix::io::Errno::NODATA) => return Ok(None),
             Err(rustix::io::Errno::RANGE) if value.len() < 128 * 1024 => value.resize(value.len() * 4, 0),
             Err(error) => return Err(error.into()),
         }

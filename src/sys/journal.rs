@@ -17,10 +17,7 @@ pub fn init(identifier: &str) {
     };
     let registry = tracing_subscriber::registry().with(LevelFilter::INFO);
     let journal = tracing_journald::layer().map(|layer| {
-        layer
-            .with_field_prefix(None)
-            .with_syslog_identifier(identifier.to_owned())
-            .with_priority_mappings(priorities)
+        layer.with_field_prefix(None).with_syslog_identifier(identifier.to_owned()).with_priority_mappings(priorities)
     });
     let result = match journal {
         Ok(journal) => registry.with(journal).try_init(),

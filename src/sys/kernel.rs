@@ -49,6 +49,9 @@ mod tests {
 
     #[test]
     fn quotes_keep_blanks() {
-        assert_eq!(words("root=/dev/vda  dyndbg=\"file a +p\" quiet\n"), ["root=/dev/vda", "dyndbg=file a +p", "quiet"]);
+        assert_eq!(
+            words("root=/dev/vda  dyndbg=\"file a +p\" quiet\n"),
+            ["root=/dev/vda", "dyndbg=file a +p", "quiet"]
+        );
     }
 }

@@ -46,9 +46,8 @@ fn read_into_buffer(operation: libc::c_int, key: Serial) -> io::Result<Vec<u8>> 
     let mut buffer = vec![0u8; 4096];
     loop {
         // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`, which outlives the call.
-        let needed = serial(unsafe {
-            libc::syscall(libc::SYS_keyctl, operation, key, buffer.as_mut_ptr(), buffer.len())
-        })?;
+        let needed =
+            serial(unsafe { libc::syscall(libc::SYS_keyctl, operation, key, buffer.as_mut_ptr(), buffer.len()) })?;
         let needed = usize::try_from(needed).unwrap_or(0);
         if needed <= buffer.len() {
             buffer.truncate(needed);
@@ -65,7 +64,8 @@ pub fn members(keyring: Serial) -> io::Result<Vec<Key>> {
     for bytes in serials.as_chunks::<4>().0 {
         match describe(Serial::from_ne_bytes(*bytes)) {
             Ok(key) => keys.push(key),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED | libc::EKEYEXPIRED)) => {}
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOKEY | libc::EKEYREVOKED | libc::EKEYEXPIRED)) => {}
             Err(error) => return Err(error),
         }
     }

@@ -44,7 +44,8 @@ fn message(record: &str) -> &str {
 
 /// Writes a line to the console, which is all that a person in front of a machine that does not boot sees.
 pub fn to_console(line: &str) -> io::Result<()> {
-    let mut console = File::options().write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open("/dev/console")?;
+    let mut console =
+        File::options().write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK).open("/dev/console")?;
     console.write_all(format!("{line}\r\n").as_bytes())
 }
 
@@ -54,7 +55,10 @@ mod tests {
 
     #[test]
     fn takes_the_text_out_of_a_record() {
-        assert_eq!(message("6,339,5140900,-;ima: policy update completed\n DEVICE=x\n"), "ima: policy update completed");
+        assert_eq!(
+            message("6,339,5140900,-;ima: policy update completed\n DEVICE=x\n"),
+            "ima: policy update completed"
+        );
         assert_eq!(message("garbage"), "garbage");
     }
 }

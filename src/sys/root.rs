@@ -47,8 +47,13 @@ impl Root {
         let path = if path.is_empty() { b"/" } else { path };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         loop {
-            match rustix::fs::openat2(&self.dir, OsStr::from_bytes(path), flags | OFlags::CLOEXEC, Mode::empty(), resolve)
-            {
+            match rustix::fs::openat2(
+                &self.dir,
+                OsStr::from_bytes(path),
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 // A rename raced with the walk, the kernel asks to try again (openat2(2)).
                 Err(rustix::io::Errno::AGAIN) if !flags.contains(OFlags::NONBLOCK) => {}
                 result => return Ok(result?),

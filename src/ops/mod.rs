@@ -1,0 +1,9 @@
+//! WHAT IMAD DOES, once, for all three programs: gather (`sys`), decide (`model`), carry out (`sys`), report.
+#![forbid(unsafe_code)]
+
+pub mod configuration;
+pub mod explain;
+pub mod keys;
+pub mod labels;
+pub mod policy;
+pub mod status;

@@ -1,0 +1,200 @@
+//! "What is protected here?": the kernel, the policy, the keys, the labels, the boot.
+#![forbid(unsafe_code)]
+
+use std::io;
+
+use super::keys::{self, Keys};
+use super::policy;
+use crate::model::config::Config;
+use crate::model::plan::State;
+use crate::model::report::{
+    BootReport, KernelState, KeyringKind, LabelCounts, Loader, PolicyState, Problem, Status, Transaction, VERSION,
+};
+use crate::sys::root::Root;
+use crate::sys::{kernel, securityfs};
+
+/// Where imad-boot leaves its report.
+pub const BOOT_REPORT: &str = "/run/imad/boot.json";
+/// No boot report is longer.
+const LIMIT: u64 = 1 << 22;
+
+/// What the running kernel offers.
+pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let evm = securityfs::evm().unwrap_or_else(|error| {
+        problems.push(Problem::new(format!("EVM's state cannot be read: {error}"), "run it as root"));
+        None
+    });
+    let secure_boot = kernel::secure_boot().unwrap_or_else(|error| {
+        problems.push(Problem::new(format!("the Secure Boot variable cannot be read: {error}"), "run it as root"));
+        None
+    });
+    let state = KernelState {
+        release: kernel::release(),
+        ima: securityfs::has_ima(),
+        appraise: option("ima_appraise=").unwrap_or_else(|| "enforce".to_owned()),
+        evm,
+        secure_boot,
+        keyring,
+        policy_readable: matches!(securityfs::active_policy(), Ok(Some(_))),
+        policy_loadable: securityfs::policy_loadable(),
+    };
+    (state, problems)
+}
+
+/// The last value of a kernel command line option.
+fn option(name: &str) -> Option<String> {
+    let words = kernel::command_line().unwrap_or_default();
+    words.iter().rev().find_map(|word| word.strip_prefix(name)).map(str::to_owned)
+}
+
+/// imad-boot's report of this boot; `None` where it did not run.
+pub fn boot_report(root: &Root) -> Result<Option<BootReport>, Problem> {
+    let bytes = match root.read(BOOT_REPORT, LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Problem::new(format!("{BOOT_REPORT}: {error}"), "run it as root")),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Problem::new(
+            format!("{BOOT_REPORT}: {error}"),
+            "install imad and imad-dracut of the same version, dracut -f, reboot",
+        )
+    })
+}
+
+/// The policy file and what of it is active.
+fn policy_state(
+    root: &Root,
+    config: &Config,
+    found: &Keys,
+    boot: Option<&BootReport>,
+    problems: &mut Vec<Problem>,
+) -> PolicyState {
+    let path = &config.policy.path;
+    let mut state = PolicyState { path: path.clone(), ..PolicyState::default() };
+    match policy::read(root, path, &found.trust) {
+        Ok(None) => {}
+        Ok(Some(file)) => {
+            state.sha256 = Some(file.sha256);
+            match file.outline {
+                Ok(outline) => state.file_rules = Some(outline.rules.len() as u64),
+                Err(error) => problems.push(Problem::new(format!("{path}: {error}"), format!("mend {path}"))),
+            }
+            state.label = Some(file.label.state);
+            state.label_reason = Some(file.label.reason);
+        }
+        Err(why) => problems.push(Problem::new(format!("{path}: {why}"), format!("ls -lZ {path}"))),
+    }
+    if !root.is_running() {
+        return state;
+    }
+    let active = securityfs::active_policy().unwrap_or_else(|error| {
+        problems.push(Problem::new(format!("the active rules cannot be read: {error}"), "run it as root"));
+        None
+    });
+    state.active_rules =
+        active.as_deref().map(|text| text.lines().filter(|line| !line.trim().is_empty()).count() as u64);
+    let loaded = boot.filter(|boot| boot.policy.loaded);
+    state.loaded_sha256 = loaded.and_then(|boot| boot.policy.sha256.clone());
+    let built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
+    state.loaded_by = match (loaded, state.active_rules) {
+        (Some(_), _) => Loader::ImadBoot,
+        (None, Some(0)) => Loader::Nobody,
+        (None, Some(_)) if built_in => Loader::Unknown,
+        (None, Some(_)) => Loader::Other,
+        // A kernel with one load that still takes one has none yet.
+        (None, None) if securityfs::policy_loadable() || !securityfs::has_ima() => Loader::Nobody,
+        (None, None) => Loader::Unknown,
+    };
+    state
+}
+
+/// Gathers the whole status. What only the daemon knows is handed in.
+pub fn status(
+    root: &Root,
+    labels: Option<LabelCounts>,
+    last_transaction: Option<Transaction>,
+    daemon: &str,
+    daemon_problems: Vec<Problem>,
+) -> Status {
+    let (config, mut problems) = super::configuration::load(root);
+    let found = keys::gather(root, &config.keys.dir);
+    problems.extend(found.problems.iter().cloned());
+    problems.extend(found.certificates.iter().flat_map(|certificate| certificate.problems.iter().cloned()));
+    let (kernel, kernel_problems) =
+        if root.is_running() { kernel_state(found.keyring) } else { (KernelState::default(), Vec::new()) };
+    problems.extend(kernel_problems);
+    let boot = if root.is_running() { boot_report(root) } else { Ok(None) }.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
+    let policy = policy_state(root, &config, &found, boot.as_ref(), &mut problems);
+    if let Some(boot) = &boot {
+        problems.extend(boot.policy.problem.iter().cloned());
+        problems.extend(boot.problems.iter().cloned());
+        problems.extend(boot.certificates.iter().filter_map(|certificate| certificate.problem.clone()));
+    }
+    problems.extend(daemon_problems);
+    let mut seen = std::collections::BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.what.clone()));
+    let mut status = Status {
+        version: VERSION,
+        summary: String::new(),
+        kernel,
+        policy,
+        keys: found.keys,
+        certificates: found.certificates,
+        labels,
+        last_transaction,
+        boot,
+        daemon: daemon.to_owned(),
+        problems,
+    };
+    status.summary = if root.is_running() { summary(&status) } else { summary_of_root(&status) };
+    status
+}
+
+/// The answer in one sentence.
+fn summary(status: &Status) -> String {
+    let kernel = &status.kernel;
+    if !kernel.ima {
+        return "Not protected: this kernel has no IMA.".to_owned();
+    }
+    let labels = status.labels.as_ref().map_or_else(String::new, |labels| {
+        let good = labels.by_state.get(&State::Good).copied().unwrap_or(0);
+        let denied: u64 = labels.by_state.iter().filter(|(state, _)| state.is_denied()).map(|(_, count)| count).sum();
+        format!("; {good} of {} packaged files are labelled, {denied} would be denied", labels.files)
+    });
+    match status.policy.loaded_by {
+        Loader::ImadBoot | Loader::Other if kernel.appraise != "enforce" => {
+            format!(
+                "Not enforced: a policy is loaded, but the kernel was booted with ima_appraise={}{labels}.",
+                kernel.appraise
+            )
+        }
+        Loader::ImadBoot => {
+            let rules = status.boot.as_ref().and_then(|boot| boot.policy.rules).unwrap_or(0);
+            let keys = status.keys.len();
+            format!("Protected: imad-boot loaded {} ({rules} rules, {keys} keys){labels}.", status.policy.path)
+        }
+        Loader::Other => format!("A policy is active that imad did not load{labels}."),
+        Loader::Unknown => {
+            format!("It cannot be told whether a policy is active: this kernel does not show its rules{labels}.")
+        }
+        Loader::Nobody => {
+            let why = status.boot.as_ref().and_then(|boot| boot.policy.problem.as_ref());
+            let why = why.map_or_else(|| "no policy is loaded".to_owned(), |problem| problem.what.clone());
+            format!("Not protected: {why}{labels}.")
+        }
+    }
+}
+
+fn summary_of_root(status: &Status) -> String {
+    match (&status.policy.sha256, status.policy.file_rules, status.policy.label) {
+        (None, ..) => format!("No policy: {} is not there.", status.policy.path),
+        (Some(_), Some(rules), Some(State::Good)) => format!("{} has {rules} rules and is signed.", status.policy.path),
+        (Some(_), Some(rules), _) => format!("{} has {rules} rules and is not signed.", status.policy.path),
+        (Some(_), None, _) => format!("{} is not a policy that a kernel takes.", status.policy.path),
+    }
+}
