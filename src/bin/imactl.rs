@@ -1,2 +1,6 @@
-//! placeholder
-fn main() {}
+//! imactl: see [`imad::cli`].
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    imad::cli::main()
+}

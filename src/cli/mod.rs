@@ -1,0 +1,40 @@
+//! imactl: what a person or a script asks of imad.
+#![forbid(unsafe_code)]
+
+mod args;
+mod check;
+mod client;
+mod exit;
+mod explain;
+mod progress;
+mod relabel;
+mod render;
+mod status;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub use args::Arguments;
+
+/// The command line's definition, from which `--help`, man pages and completions are made.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let arguments = match command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        // clap says wrong usage with 2 and help with 0, as imactl does.
+        Err(error) => error.exit(),
+    };
+    let result = match &arguments.verb {
+        args::Verb::Status => status::run(&arguments),
+        args::Verb::Relabel(verb) => relabel::run(&arguments, verb),
+        args::Verb::Check(verb) => check::run(&arguments, verb),
+        args::Verb::Explain(verb) => explain::run(&arguments, verb),
+    };
+    exit::code(result)
+}
