@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, verb: &Explain) -> Result<Answer, Failu
         if !file.next.is_empty() {
             table.add_row(["Next", &file.next]);
         }
-        let text = format!("{}\n{table}\n{}", render::bold(&file.path), render::problems(&problems));
+        let text = format!("{}\n{}\n{}", render::bold(&file.path), render::rows(&table), render::problems(&problems));
         render::print(&text)?;
     }
     Ok(if file.state.is_denied() { Answer::No } else { Answer::Yes })

@@ -41,6 +41,12 @@ pub(super) fn table() -> Table {
     table
 }
 
+/// A table's text, without the blanks that fill its lines up.
+pub(super) fn rows(table: &Table) -> String {
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// A time of the wall clock.
 pub(super) fn time(micros: u64) -> String {
     let zone = jiff::tz::TimeZone::system();

@@ -80,7 +80,7 @@ fn text(status: &Status, running: bool) -> String {
     } else {
         format!("\nProblems:\n{}", render::problems(&status.problems))
     };
-    format!("{}\n{table}\n{problems}", render::bold(&status.summary))
+    format!("{}\n{}\n{problems}", render::bold(&status.summary), render::rows(&table))
 }
 
 fn kernel(status: &Status) -> String {
