@@ -121,7 +121,6 @@ pub fn status(
     let (config, mut problems) = super::configuration::load(root);
     let found = keys::gather(root, &config.keys.dir);
     problems.extend(found.problems.iter().cloned());
-    problems.extend(found.certificates.iter().flat_map(|certificate| certificate.problems.iter().cloned()));
     let (kernel, kernel_problems) =
         if root.is_running() { kernel_state(found.keyring) } else { (KernelState::default(), Vec::new()) };
     problems.extend(kernel_problems);
@@ -129,6 +128,10 @@ pub fn status(
         problems.push(problem);
         None
     });
+    // What the kernel said to a certificate at boot counts for more than what is expected of it.
+    let told = |file: &str| boot.iter().flat_map(|boot| &boot.certificates).any(|outcome| outcome.file == file);
+    let untold = found.certificates.iter().filter(|certificate| !told(&certificate.file));
+    problems.extend(untold.flat_map(|certificate| certificate.problems.iter().cloned()));
     let policy = policy_state(root, &config, &found, boot.as_ref(), &mut problems);
     if let Some(boot) = &boot {
         problems.extend(boot.policy.problem.iter().cloned());
