@@ -1,33 +1,74 @@
-//! `MESSAGE_ID`s of the journal lines that a person acts on; `conf/catalog/imad.catalog` explains each.
+//! `MESSAGE_ID`s of the journal, one per event that a person acts on. `conf/catalog/imad.catalog` explains each.
+//!
+//! An id is chosen once (`systemd-id128 new`) and never changes or moves to another event.
 #![forbid(unsafe_code)]
 
-/// The kernel took a certificate into `.ima`.
-pub const BOOT_KEY_ACCEPTED: &str = "76d3204ae7ae4b2487e747507fa3c285";
-/// The kernel refused a certificate, or takes it in vain.
-pub const BOOT_KEY_REFUSED: &str = "affb4f041f0646f589c567b28b81acc7";
-/// imad-boot loaded the policy, and verified that.
-pub const BOOT_POLICY_LOADED: &str = "ee65cc9b8a4744f0984e69439d1d5701";
-/// imad-boot did not load the policy.
-pub const BOOT_POLICY_NOT_LOADED: &str = "621b782eec78491d95ff977d09d57628";
-/// `/etc/ima` could not be hidden from PID 1, or not be shown again.
-pub const BOOT_POLICY_NOT_HIDDEN: &str = "70d257cf9740489ba11317627e5ff54d";
-/// The kernel has no IMA.
-pub const BOOT_NO_IMA: &str = "8d4ce0ee9eff47d3a31532f41ae12a6d";
-/// The kernel has no trusted keyring.
-pub const BOOT_NO_TRUSTED_KEYRING: &str = "147c82770a5d4ee08255c627a342a147";
+/// imad-boot: the kernel took a certificate into `.ima`.
+pub const BOOT_KEY_ACCEPTED: &str = "284a10958f934d7e8853f9a6e60d21c8";
+/// imad-boot: the kernel refused a certificate, or none could be read.
+pub const BOOT_KEY_REFUSED: &str = "78a0c0fc525b493480f26821b468e37d";
+/// imad-boot: the policy is loaded, and that was verified.
+pub const BOOT_POLICY_LOADED: &str = "4c1b68200f764577b495fccacef59502";
+/// imad-boot: the policy is not loaded; the boot goes on without it.
+pub const BOOT_POLICY_NOT_LOADED: &str = "ecd32a3ba46c42b3a5dfea015250c067";
+/// imad-boot: `/etc/ima` could not be hidden from PID 1, or not be shown again.
+pub const BOOT_POLICY_NOT_HIDDEN: &str = "1385c0e021fa421b892492e9f6b67983";
+/// imad-boot: the kernel has no IMA.
+pub const BOOT_NO_IMA: &str = "558266fc049d4e74b6e7ecf4ba6cd583";
+/// imad-boot: the kernel has no trusted keyring `.ima`.
+pub const BOOT_NO_TRUSTED_KEYRING: &str = "8f5d9574656a42c99526e35f11950f56";
 /// A configuration file has a fault and is not used.
-pub const CONFIGURATION_FAULT: &str = "3ae3eeda126d47e0bc9ce2a60935d6d5";
-/// Labels were written.
-pub const LABELS_WRITTEN: &str = "a52124a70746473ebbc172dd58989248";
-/// A label cannot be verified, so it was not written.
-pub const LABEL_NOT_VERIFIABLE: &str = "8dfcda195dec43349ec7185ae30546f6";
-/// A package brought files without a signature.
-pub const PACKAGE_WITHOUT_SIGNATURE: &str = "65e51a1014774167af3e5a0d185fb503";
-/// The package database cannot be read.
-pub const DATABASE_UNREADABLE: &str = "3347de580fdd4aeab227d9e4414ae17e";
-/// The package database can be read again.
-pub const DATABASE_RECOVERED: &str = "040bcff70270415fa052dd8e8a9c8c6e";
-/// The daemon's state cannot be written down.
-pub const STATE_NOT_WRITABLE: &str = "0747a01a771642b38904850d27da3da0";
-/// The daemon re-executes itself, because its program was replaced.
-pub const DAEMON_REEXEC: &str = "c7af0b91bf4142aea40b3ac6818fe704";
+pub const CONFIGURATION_FAULT: &str = "0a8dda79eb1c4463bc7539cce7fa6bb7";
+/// imad: labels were written.
+pub const LABELS_WRITTEN: &str = "9cd0e3e418184745aa35de98037ae475";
+/// imad: the package's signature of a file does not verify, so no label was written.
+pub const LABEL_NOT_VERIFIABLE: &str = "52f45482eecb440893e206accd2c8db8";
+/// imad: a verified label could not be written.
+pub const LABEL_NOT_WRITTEN: &str = "ddbe133299b546a7ac942d6f1bfb4c54";
+/// imad: a package carries no file signatures.
+pub const PACKAGE_WITHOUT_SIGNATURE: &str = "f35a58819352448eb6dcd5de8eb14872";
+/// imad: the package database cannot be read.
+pub const DATABASE_UNREADABLE: &str = "e049feaf5cf94400ab743ef3e24bd7fb";
+/// imad: the package database can be read again.
+pub const DATABASE_RECOVERED: &str = "a8e627ee1618413b987a424cbc6ae5b1";
+/// imad: `/var/lib/imad` cannot be written.
+pub const STATE_NOT_WRITABLE: &str = "2abba012df7c446d94e6521751b99ab6";
+/// imad: it executes its new version.
+pub const DAEMON_REEXEC: &str = "c4a912ed9e1f4ee59df78fa958fd4e47";
+/// imad: it could not execute its new version and goes on as it is.
+pub const DAEMON_REEXEC_FAILED: &str = "e5cf0b6c086545c88dcc258386493919";
+/// imad: the system bus cannot be reached; labelling goes on.
+pub const BUS_UNREACHABLE: &str = "7ba00c529a7e42e3aef2cf58a14f2a43";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Every constant of this file with its value.
+    fn constants() -> Vec<(&'static str, &'static str)> {
+        include_str!("message_id.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub const ")?.strip_suffix("\";")?.split_once(": &str = \""))
+            .collect()
+    }
+
+    #[test]
+    fn ids_are_ids_and_differ() {
+        let constants = constants();
+        assert!(constants.len() > 10);
+        for (name, id) in &constants {
+            assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{name}");
+        }
+        assert_eq!(constants.iter().map(|(_, id)| id).collect::<BTreeSet<_>>().len(), constants.len());
+    }
+
+    #[test]
+    fn the_catalog_explains_each_and_no_other() {
+        let explained: BTreeSet<_> = include_str!("../../conf/catalog/imad.catalog")
+            .lines()
+            .filter_map(|line| line.strip_prefix("-- "))
+            .map(str::trim)
+            .collect();
+        assert_eq!(explained, constants().into_iter().map(|(_, id)| id).collect());
+    }
+}
