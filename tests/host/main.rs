@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! Ring 2: real file systems, a private rpm root, a private bus; needs root and the packages of tests/packages.txt.
+//!
+//! What is missing fails the test and is named.
+#![forbid(unsafe_code)]
+
+mod fixture;
+mod labels;

@@ -1,0 +1,186 @@
+//! Labelling on real file systems, with real packages.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use imad::model::plan::State;
+
+use super::fixture::{DATABASE, PrivateRoot, Signed, folder, output, run};
+
+const FILES: &[(&str, &str, &str)] = &[
+    ("/usr/bin/hello", "#!/bin/sh\necho hello\n", "0755"),
+    ("/usr/share/hello/with space", "data\n", "0644"),
+    ("/etc/hello.conf", "config\n", "0644"),
+];
+
+fn count(report: &imad::model::report::LabelReport, state: State) -> u64 {
+    report.counts.by_state.get(&state).copied().unwrap_or(0)
+}
+
+#[test]
+fn a_signed_package_is_labelled_once_and_stays() {
+    let root = PrivateRoot::new();
+    let package = root.build("hello", "1.0", FILES, Signed::Good);
+    let checked = run("rpm", &[OsStr::new("-K"), "--nosignature".as_ref(), package.as_ref()]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("digests OK"));
+    root.install(&[package.clone()]);
+    assert_eq!(root.label("usr/bin/hello"), None);
+
+    let before = std::fs::metadata(root.join("usr/bin/hello")).unwrap().modified().unwrap();
+    let (code, text) = root.imactl(&["relabel", "--dry-run"]);
+    assert_eq!((code, root.label("usr/bin/hello")), (1, None), "{text}");
+    let report = root.report(&["relabel"]);
+    assert_eq!((report.counts.written, count(&report, State::Good), count(&report, State::Excluded)), (2, 2, 1));
+    // What rpm says the signature is, is what is on the file.
+    let query: [&OsStr; 4] =
+        ["-q".as_ref(), "hello".as_ref(), "--qf".as_ref(), "[%{FILENAMES}|%{FILESIGNATURES}\n]".as_ref()];
+    let signatures = String::from_utf8(root.rpm(&query).stdout).unwrap();
+    for line in signatures.lines().filter(|line| !line.starts_with("/etc")) {
+        let (path, signature) = line.split_once('|').unwrap();
+        assert_eq!(root.label(&path[1..]).as_deref(), Some(signature), "{path}");
+    }
+    assert_eq!(root.label("etc/hello.conf"), None);
+    assert_eq!(std::fs::metadata(root.join("usr/bin/hello")).unwrap().modified().unwrap(), before);
+
+    let report = root.report(&["relabel"]);
+    assert_eq!(report.counts.written, 0);
+    assert_eq!(root.imactl(&["check"]).0, 0);
+}
+
+#[test]
+fn states_of_changed_foreign_and_unsigned_files() {
+    let root = PrivateRoot::new();
+    root.install(&[
+        root.build("good", "1.0", &[("/usr/bin/good", "1\n", "0755"), ("/usr/bin/gone", "x\n", "0755")], Signed::Good),
+        root.build("foreign", "1.0", &[("/usr/bin/foreign", "2\n", "0755")], Signed::Foreign),
+        root.build("unsigned", "1.0", &[("/usr/bin/unsigned", "3\n", "0755")], Signed::Not),
+    ]);
+    std::fs::remove_file(root.join("usr/bin/gone")).unwrap();
+    let report = root.report(&["relabel"]);
+    let states = [State::Good, State::Absent, State::UntrustedKey, State::Unsigned].map(|state| count(&report, state));
+    assert_eq!(states, [1, 1, 1, 1]);
+    assert_eq!(root.label("usr/bin/foreign"), None);
+
+    std::fs::write(root.join("usr/bin/good"), "tampered\n").unwrap();
+    let (code, text) = root.imactl(&["explain", "/usr/bin/good"]);
+    assert_eq!(code, 1);
+    assert!(text.contains("modified: the content is not what the package installed"), "{text}");
+    assert!(text.contains("dnf reinstall good"), "{text}");
+    let (_, text) = root.imactl(&["explain", "/usr/bin/unsigned"]);
+    assert!(text.contains("unsigned: its package carries no signature"), "{text}");
+    let (_, text) = root.imactl(&["explain", "/usr/bin/foreign"]);
+    assert!(text.contains("untrusted-key") && text.contains("put the certificate of key"), "{text}");
+    std::fs::write(root.join("usr/bin/mine"), "mine\n").unwrap();
+    let (_, text) = root.imactl(&["explain", "/usr/bin/mine"]);
+    assert!(text.contains("foreign: no package owns it"), "{text}");
+}
+
+#[test]
+fn an_upgrade_makes_labels_stale_and_hash_labels_are_replaced() {
+    let root = PrivateRoot::new();
+    let version = |version: &str| {
+        let content = format!("version {version}\n");
+        root.build("hello", version, &[("/usr/bin/hello", &content, "0755")], Signed::Good)
+    };
+    root.install(&[version("1.0")]);
+    root.report(&["relabel"]);
+    let old = root.label("usr/bin/hello").unwrap();
+    // rpm renames a new file into place; an in-place writer leaves the old label on new content.
+    let new = version("2.0");
+    root.install(&[new]);
+    let value = format!("0x{old}");
+    let file = root.join("usr/bin/hello");
+    let set = |value: &str| {
+        let arguments: [&OsStr; 5] =
+            ["-n".as_ref(), "security.ima".as_ref(), "-v".as_ref(), value.as_ref(), file.as_ref()];
+        run("setfattr", &arguments);
+    };
+    set(&value);
+    assert_eq!(count(&root.report(&["check"]), State::Stale), 1);
+    assert_eq!(root.report(&["relabel"]).counts.written, 1);
+    run("evmctl", &[OsStr::new("ima_hash"), file.as_ref()]);
+    assert_eq!(count(&root.report(&["check"]), State::Hash), 1);
+    assert_eq!(root.report(&["relabel"]).counts.written, 1);
+    assert_eq!(root.imactl(&["check"]).0, 0);
+}
+
+#[test]
+fn paths_packages_and_folders_select() {
+    let root = PrivateRoot::new();
+    root.install(&[root.build("hello", "1.0", FILES, Signed::Good)]);
+    std::os::unix::fs::symlink("usr/bin", root.join("bin")).unwrap();
+    // By another name than the package's: the same inode.
+    let report = root.report(&["relabel", "/bin/hello"]);
+    assert_eq!((report.counts.files, report.counts.written), (1, 1), "{report:?}");
+    let report = root.report(&["relabel", "/usr/share"]);
+    assert_eq!((report.counts.files, report.counts.written), (1, 1), "{report:?}");
+    assert_eq!(root.report(&["check", "--package", "hello"]).counts.files, 3);
+    let (code, text) = root.imactl(&["check", "--package", "nothing"]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("package nothing is not installed"), "{text}");
+}
+
+#[test]
+fn bad_databases_and_immutable_files_are_named() {
+    let root = PrivateRoot::new();
+    let (code, text) = root.imactl(&["check"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("there is no package database"), "{text}");
+
+    root.install(&[root.build("hello", "1.0", FILES, Signed::Good)]);
+    let file = root.join("usr/bin/hello");
+    run("chattr", &[OsStr::new("+i"), file.as_ref()]);
+    let report = root.report(&["relabel"]);
+    run("chattr", &[OsStr::new("-i"), file.as_ref()]);
+    assert_eq!(count(&report, State::Immutable), 1, "{report:?}");
+
+    std::fs::write(root.join(&format!("{DATABASE}/rpmdb.sqlite")), vec![7; 20_000]).unwrap();
+    let (code, text) = root.imactl(&["check"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("rpmdb --rebuilddb"), "{text}");
+}
+
+/// A file system in a file, unmounted when dropped.
+struct Loop {
+    target: PathBuf,
+}
+
+impl Loop {
+    fn new(kind: &str, folder: &std::path::Path) -> Self {
+        let (image, target) = (folder.join("image"), folder.join("root"));
+        std::fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
+        std::fs::create_dir(&target).unwrap();
+        run(format!("mkfs.{kind}"), &[OsStr::new("-q"), image.as_ref()]);
+        run("mount", &[OsStr::new("-o"), "loop".as_ref(), image.as_ref(), target.as_ref()]);
+        Self { target }
+    }
+
+    fn remount(&self, options: &str) {
+        run("mount", &[OsStr::new("-o"), format!("remount,{options}").as_ref(), self.target.as_ref()]);
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        output("umount", &[OsStr::new("-l"), self.target.as_ref()]);
+    }
+}
+
+#[test]
+fn each_file_system_keeps_labels_and_a_read_only_one_is_named() {
+    for kind in ["ext4", "xfs", "btrfs"] {
+        let folder = folder();
+        let mounted = Loop::new(kind, folder.path());
+        let root = PrivateRoot::at(folder, mounted.target.clone());
+        root.install(&[root.build("hello", "1.0", FILES, Signed::Good)]);
+        std::fs::set_permissions(root.join("usr/bin/hello"), std::fs::Permissions::from_mode(0o000)).unwrap();
+        mounted.remount("ro");
+        let report = root.report(&["relabel"]);
+        assert_eq!((report.counts.written, count(&report, State::Missing)), (0, 2), "{kind}: {report:?}");
+        assert!(report.files[0].reason.contains("mount it read-write"), "{kind}: {report:?}");
+        mounted.remount("rw");
+        assert_eq!(root.report(&["relabel"]).counts.written, 2, "{kind}");
+        assert!(root.label("usr/bin/hello").is_some(), "{kind}");
+    }
+}
