@@ -15,6 +15,8 @@ pub const TRUSTED_KEYRING: &str = ".ima";
 pub const UNTRUSTED_KEYRING: &str = "_ima";
 /// Keyrings whose keys vouch for the certificates of `.ima`.
 const SIGNERS: [&str; 3] = [".builtin_trusted_keys", ".secondary_trusted_keys", ".machine"];
+/// The one certificate that older tools, and kernels with `CONFIG_IMA_LOAD_X509`, know.
+const SINGLE: &str = "/etc/keys/x509_ima.der";
 /// No certificate is longer.
 const LIMIT: u64 = 1 << 20;
 
@@ -27,14 +29,15 @@ pub struct CertificateFile {
     pub certificate: Result<Certificate, String>,
 }
 
-/// Reads every file of the keys folder; a folder that is not there has none.
+/// Reads every file of the keys folder, and `/etc/keys/x509_ima.der`; what is not there has none.
 pub fn certificates(root: &Root, dir: &str) -> io::Result<Vec<CertificateFile>> {
     let names = match root.list(dir) {
         Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
     let files = names.into_iter().map(|name| format!("{}/{}", dir.trim_end_matches('/'), name.display()));
+    let files = files.chain(root.exists(SINGLE).then(|| SINGLE.to_owned()));
     Ok(files
         .map(|file| {
             let certificate = root

@@ -43,19 +43,17 @@ impl Root {
 
     /// Opens a path of this root (absolute or relative, taken from the root either way).
     pub fn open_with(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-        // openat2 wants flags and modes without surprises, and "" is no path.
+        // "" is no path to openat2.
         let path = if path.is_empty() { b"/" } else { path };
+        /// Renames that may race with one walk before it is given up.
+        const RACES: u32 = 64;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
         loop {
-            match rustix::fs::openat2(
-                &self.dir,
-                OsStr::from_bytes(path),
-                flags | OFlags::CLOEXEC,
-                Mode::empty(),
-                resolve,
-            ) {
-                // A rename raced with the walk, the kernel asks to try again (openat2(2)).
-                Err(rustix::io::Errno::AGAIN) if !flags.contains(OFlags::NONBLOCK) => {}
+            let name = OsStr::from_bytes(path);
+            match rustix::fs::openat2(&self.dir, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                // A rename raced with the walk; the kernel asks to try again (openat2(2)).
+                Err(rustix::io::Errno::AGAIN) if tries < RACES => tries += 1,
                 result => return Ok(result?),
             }
         }
