@@ -1,0 +1,37 @@
+# Every target works from a fresh clone, as root on Debian 12 with a Rust toolchain.
+
+.PHONY: help setup images demo check lint test generate rpm
+
+help:
+	@echo 'make setup     installs the Debian packages of tests/packages.txt'
+	@echo 'make check     all that CI runs: lint, tests, images, guest tests'
+	@echo 'make demo      boots a guest with a strict policy and shows what imad does there'
+	@echo 'make lint      formatting, clippy, shellcheck'
+	@echo 'make test      the tests without a guest'
+	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
+	@echo 'make generate  manual pages, completions and D-Bus XML'
+	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'
+
+setup:
+	tests/setup.sh
+
+images: setup
+	tests/guest/images/build.sh
+
+demo: images
+	cargo run --quiet --locked --example demo
+
+check:
+	tests/check.sh
+
+lint: setup
+	tests/check.sh lint
+
+test: setup
+	tests/check.sh test
+
+generate: setup
+	cargo run --quiet --locked --example generate -- .
+
+rpm: setup
+	packaging/build-rpm.sh target/rpms
