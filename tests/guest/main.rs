@@ -1,2 +1,5 @@
-//! placeholder
-fn main() {}
+//! Ring 3: real kernels, systemd, dracut, rpm and dnf under QEMU. How to write a test here: [`harness`].
+#![forbid(unsafe_code)]
+
+mod harness;
+mod harness_test;

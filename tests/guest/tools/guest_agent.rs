@@ -130,7 +130,13 @@ fn run(request: Command) -> io::Result<Reply> {
     if request.user.is_some() {
         command.gid(user.gid).uid(user.uid);
     }
-    let mut child = command.spawn()?;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            let status = Status::NotStarted(error.raw_os_error().unwrap_or_default());
+            return Ok(Reply::Ran { status, stdout: Vec::new(), stderr: format!("{program}: {error}\n").into_bytes() });
+        }
+    };
 
     // Reading and writing by threads: neither side can block the other.
     if let Some(mut stdin) = child.stdin.take() {

@@ -6,7 +6,7 @@ from=$(cd "$(dirname "$0")" && pwd)
 units=usr/lib/systemd/system
 module=usr/lib/dracut/modules.d/51imad-guest-agent
 
-install -D -m 755 "$2" "$1/usr/libexec/imad-guest-agent"
+install -D -s -m 755 "$2" "$1/usr/libexec/imad-guest-agent"
 install -D -m 644 "$from/imad-guest-agent.service" "$1/$units/imad-guest-agent.service"
 install -D -m 755 "$from/51imad-guest-agent/module-setup.sh" "$1/$module/module-setup.sh"
 install -D -m 644 "$from/51imad-guest-agent/imad-guest-agent-initrd.service" \

@@ -1,0 +1,334 @@
+//! A guest that runs: commands, files, reboots, power cuts.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::disk;
+use super::limit::{self, Permit};
+use super::machine::{Machine, Memory};
+use super::run::{Output, Run};
+use super::setup::{Setup, Stage};
+use super::state::State;
+use super::wire::{Command, Hello, Reply, Request};
+
+/// What the harness allows the agent beyond a command's own timeout.
+const GRACE: Duration = Duration::from_secs(30);
+/// A guest's own copy of the root image, where its setup changes it.
+pub(super) const CHANGED: &str = "root.raw";
+/// Lines of the console that a failure shows.
+const SHOWN: usize = 80;
+
+/// Something that the harness wanted of a guest and did not get, with the end of its console.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure(pub(super) String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A running guest on throw-away disks. Its end is the end of its QEMU and of everything it wrote.
+///
+/// What fails for reasons that are not the test's subject panics with the console's last lines; each such method has
+/// a twin `try_…` that returns the [`Failure`].
+pub(crate) struct Guest {
+    pub(super) setup: Setup,
+    // Dropped in this order: QEMU, its files, the right to run.
+    machine: RefCell<Option<Machine>>,
+    folder: tempfile::TempDir,
+    pub(super) origin: Option<State>,
+    _permit: Permit,
+    booted: Cell<Duration>,
+}
+
+impl Guest {
+    /// Boots a guest and waits until it has come as far as its setup says.
+    pub(crate) fn boot(setup: Setup) -> Self {
+        Self::try_boot(setup).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Boots a guest, or says why it did not come as far as it should.
+    pub(crate) fn try_boot(setup: Setup) -> Result<Self, Failure> {
+        let guest = Self::new(setup, None)?;
+        let mut root = guest.setup.root.as_path();
+        if !guest.setup.changes.is_empty() {
+            disk::changed_copy(root, &guest.setup.changes, &guest.path(CHANGED)).map_err(Failure)?;
+            // Without a folder: beside the overlay, wherever both are moved.
+            root = Path::new(CHANGED);
+        }
+        for (number, image) in std::iter::once(root).chain(guest.setup.disks.iter().map(AsRef::as_ref)).enumerate() {
+            disk::overlay(image, "raw", &guest.path(&format!("disk{number}"))).map_err(Failure)?;
+        }
+        guest.try_start()?;
+        Ok(guest)
+    }
+
+    /// A guest that goes on where the saved one was.
+    pub(crate) fn restore(state: &State) -> Self {
+        Self::try_restore(state).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    fn try_restore(state: &State) -> Result<Self, Failure> {
+        let guest = Self::new(state.setup().clone(), Some(state.clone()))?;
+        let begun = Instant::now();
+        for number in 0..=guest.setup.disks.len() {
+            let name = format!("disk{number}");
+            disk::overlay(&state.path(&name), "qcow2", &guest.path(&name)).map_err(Failure)?;
+        }
+        fs::copy(state.path("console"), guest.path("console")).map_err(|error| guest.failure(&error.to_string()))?;
+        let memory = Memory::Saved(state.folder());
+        let machine = Machine::start(&guest.setup, guest.folder.path(), &memory).map_err(Failure)?;
+        *guest.machine.borrow_mut() = Some(machine);
+        guest.with("restoring", |machine| {
+            machine.qmp.restore(&state.path("state"))?;
+            machine.agent.ping(GRACE)
+        })?;
+        guest.booted.set(begun.elapsed());
+        Ok(guest)
+    }
+
+    fn new(setup: Setup, origin: Option<State>) -> Result<Self, Failure> {
+        let permit = limit::permit();
+        let folder = tempfile::Builder::new().prefix("imad-guest.").tempdir();
+        let folder = folder.map_err(|error| Failure(format!("no temporary folder: {error}")))?;
+        let (machine, booted) = (RefCell::new(None), Cell::default());
+        Ok(Self { setup, machine, folder, origin, _permit: permit, booted })
+    }
+
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The guest's folder on the host.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Switches a guest on again that was cut off or shut down, and waits as `boot` does.
+    pub(crate) fn start(&self) {
+        self.try_start().unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Switches a guest on, or says why it did not come as far as it should.
+    pub(crate) fn try_start(&self) -> Result<(), Failure> {
+        assert!(self.machine.borrow().is_none(), "the guest runs already");
+        let begun = Instant::now();
+        let machine = Machine::start(&self.setup, self.folder(), &Memory::Fresh).map_err(|e| self.failure(&e))?;
+        *self.machine.borrow_mut() = Some(machine);
+        self.reach(self.setup.until, None, self.setup.boot_timeout)?;
+        self.booted.set(begun.elapsed());
+        Ok(())
+    }
+
+    /// How long the last boot or restore took, until the guest answered as its setup wants.
+    pub(crate) fn boot_time(&self) -> Duration {
+        self.booted.get()
+    }
+
+    /// Changes the setup (the command line, the kernel) for the next start.
+    pub(crate) fn set_up(&mut self, change: impl FnOnce(Setup) -> Setup) {
+        self.setup = change(self.setup.clone());
+    }
+
+    /// Everything that the guest has written to its serial console, over all its boots.
+    pub(crate) fn console(&self) -> String {
+        fs::read(self.path("console")).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
+    }
+
+    /// Waits until the console has shown these words.
+    pub(crate) fn wait_for_console(&self, words: &str, timeout: Duration) {
+        let begun = Instant::now();
+        while !self.console().contains(words) {
+            let over = begun.elapsed() > timeout;
+            assert!(!over, "{}", self.failure(&format!("the console does not show {words:?} after {timeout:?}")));
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Prepares a command.
+    pub(crate) fn command<S: AsRef<str>>(&self, argv: &[S]) -> Run<'_> {
+        Run::new(self, argv.iter().map(|word| word.as_ref().to_owned()).collect())
+    }
+
+    /// Runs a command as root.
+    pub(crate) fn run<S: AsRef<str>>(&self, argv: &[S]) -> Output {
+        self.command(argv).output()
+    }
+
+    /// Runs a line of shell as root.
+    pub(crate) fn sh(&self, line: &str) -> Output {
+        self.run(&["/bin/sh", "-c", line])
+    }
+
+    /// Runs a command as another user of the guest.
+    pub(crate) fn run_as<S: AsRef<str>>(&self, user: &str, argv: &[S]) -> Output {
+        self.command(argv).user(user).output()
+    }
+
+    pub(super) fn carry_out(&self, command: &Command) -> Result<Output, Failure> {
+        let what = format!("running {:?}", command.argv);
+        match self.ask(&what, &Request::Run(command.clone()), command.timeout + GRACE)? {
+            Reply::Ran { status, stdout, stderr } => Ok(Output {
+                argv: command.argv.clone(),
+                status,
+                stdout: String::from_utf8_lossy(&stdout).into_owned(),
+                stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            }),
+            other => Err(self.failure(&format!("{what}: {other:?}"))),
+        }
+    }
+
+    /// Writes a file; an older one keeps its inode. It gets no label.
+    pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) {
+        let request = Request::Put { path: path.to_owned(), mode, bytes: bytes.into() };
+        match self.ask(&format!("writing {path}"), &request, GRACE * 4) {
+            Ok(Reply::Done) => {}
+            Ok(other) => panic!("{}", self.failure(&format!("writing {path}: {other:?}"))),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Reads a file.
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        match self.ask(&format!("reading {path}"), &Request::Get { path: path.to_owned() }, GRACE * 4) {
+            Ok(Reply::Content(bytes)) => bytes,
+            Ok(other) => panic!("{}", self.failure(&format!("reading {path}: {other:?}"))),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Reads a file of text.
+    pub(crate) fn get_text(&self, path: &str) -> String {
+        String::from_utf8_lossy(&self.get(path)).into_owned()
+    }
+
+    /// What the agent says of itself now: boot id, initramfs or not, emergency shell or not.
+    pub(crate) fn hello(&self) -> Hello {
+        let said = self.with("asking the agent", |machine| {
+            machine.agent.ping(GRACE)?;
+            machine.agent.hello().cloned().ok_or_else(|| "no agent has greeted".to_owned())
+        });
+        said.unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Waits until the guest has come that far.
+    pub(crate) fn wait_for(&self, stage: Stage) {
+        self.reach(stage, None, self.setup.boot_timeout).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
+    /// Reboots from within, and waits until the new system has come as far as the setup says.
+    pub(crate) fn reboot(&self) {
+        let old = self.hello().boot_id;
+        let begun = Instant::now();
+        // The agent may be gone before it can answer.
+        let argv = ["systemctl", "--no-block", "reboot"].map(str::to_owned).to_vec();
+        drop(self.carry_out(&Command { argv, timeout: GRACE, ..Command::default() }));
+        self.reach(self.setup.until, Some(&old), self.setup.boot_timeout).unwrap_or_else(|e| panic!("{e}"));
+        self.booted.set(begun.elapsed());
+    }
+
+    /// Takes the power away this instant. What the guest had not flushed may be lost; `start` boots it again.
+    pub(crate) fn cut_power(&self) {
+        assert!(self.machine.borrow_mut().take().is_some(), "the guest does not run");
+    }
+
+    /// Shuts the system down in an orderly way and waits for the power to go; `start` boots it again.
+    pub(crate) fn shutdown(&self) {
+        let argv = ["systemctl", "--no-block", "poweroff"].map(str::to_owned).to_vec();
+        drop(self.carry_out(&Command { argv, timeout: GRACE, ..Command::default() }));
+        let ended = self.with("shutting down", |machine| machine.ended(Duration::from_secs(180)));
+        ended.unwrap_or_else(|failure| panic!("{failure}"));
+        self.machine.borrow_mut().take();
+    }
+
+    /// Saves the complete machine, memory and disks, as it is now; it runs on. [`Guest::restore`] makes as many
+    /// copies of it as one likes.
+    pub(crate) fn save(&self) -> State {
+        State::save(self).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    fn ask(&self, what: &str, request: &Request, timeout: Duration) -> Result<Reply, Failure> {
+        self.with(what, |machine| machine.request(request, timeout))
+    }
+
+    pub(super) fn with<T>(
+        &self,
+        what: &str,
+        action: impl FnOnce(&mut Machine) -> Result<T, String>,
+    ) -> Result<T, Failure> {
+        let Ok(mut machine) = RefMut::filter_map(self.machine.borrow_mut(), Option::as_mut) else {
+            return Err(self.failure(&format!("{what}: the guest does not run")));
+        };
+        action(&mut machine).map_err(|error| self.failure(&format!("{what}: {error}")))
+    }
+
+    /// Waits for a stage, in another boot than `old`.
+    fn reach(&self, stage: Stage, old: Option<&str>, timeout: Duration) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let what = format!("waiting for {stage:?}");
+        let mut last = "no agent has greeted".to_owned();
+        loop {
+            if stage == Stage::Started {
+                return Ok(());
+            }
+            if begun.elapsed() > timeout {
+                return Err(self.failure(&format!("{what}: not reached after {timeout:?}: {last}")));
+            }
+            let hello = self.with(&what, |machine| {
+                machine.alive()?;
+                // An agent that greeted and does not answer any more is one of a system that is gone.
+                if machine.agent.listen(Duration::from_millis(100))? && machine.agent.ping(GRACE).is_err() {
+                    machine.agent.forget();
+                }
+                Ok(machine.agent.hello().cloned())
+            })?;
+            let Some(hello) = hello.filter(|hello| Some(hello.boot_id.as_str()) != old) else {
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            };
+            match self.arrived(stage, &hello, timeout.saturating_sub(begun.elapsed())) {
+                Ok(Some(word)) => last = word,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.failure(&format!("{what}: {error}"))),
+            }
+            thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Whether a guest whose agent said this has come that far; if not, what it still waits for.
+    fn arrived(&self, stage: Stage, hello: &Hello, left: Duration) -> Result<Option<String>, String> {
+        let not_yet = |word: &str| Ok(Some(word.to_owned()));
+        match (stage, &hello.emergency) {
+            (Stage::Emergency, Some(_)) | (Stage::Started, _) => Ok(None),
+            (Stage::Emergency, None) => not_yet("no emergency or rescue shell runs"),
+            (Stage::Initramfs, _) if hello.initramfs => Ok(None),
+            (Stage::Initramfs, _) => Err("the guest has left the initramfs".to_owned()),
+            (Stage::Root, _) if !hello.initramfs => Ok(None),
+            (_, Some(unit)) => Err(format!("the guest is in {unit}")),
+            (Stage::Root | Stage::MultiUser, _) if hello.initramfs => not_yet("still in the initramfs"),
+            (Stage::Root | Stage::MultiUser, _) => {
+                let argv = ["systemctl", "is-system-running", "--wait"].map(str::to_owned).to_vec();
+                let timeout = left.min(GRACE);
+                match self.carry_out(&Command { argv, timeout, ..Command::default() }) {
+                    Ok(output) if ["running", "degraded"].contains(&output.stdout.trim_end()) => Ok(None),
+                    Ok(output) => Ok(Some(output.to_string())),
+                    Err(failure) => Ok(Some(failure.0)),
+                }
+            }
+        }
+    }
+
+    /// A message with the end of the console and what QEMU said.
+    pub(super) fn failure(&self, message: &str) -> Failure {
+        let console = self.console();
+        let lines: Vec<_> = console.lines().collect();
+        let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+        let qemu = fs::read_to_string(self.path("qemu.log")).unwrap_or_default();
+        Failure(format!("guest: {message}\n--- last lines of its console ---\n{shown}\n--- QEMU ---\n{qemu}---"))
+    }
+}

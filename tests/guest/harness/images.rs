@@ -1,0 +1,55 @@
+//! Where the guests' kernels and file systems are.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folders that `tests/guest/images/build.sh` has built.
+pub(crate) struct Images(HashMap<String, PathBuf>);
+
+impl Images {
+    /// Reads `target/guest-images.env`; without it no test of a guest can say anything, so none passes.
+    pub(crate) fn load() -> Self {
+        let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-images.env");
+        let text = fs::read_to_string(&list).unwrap_or_else(|error| {
+            panic!("{}: {error}: the guests' images are missing, run tests/guest/images/build.sh", list.display())
+        });
+        let words = text.lines().filter_map(|line| line.split_once('='));
+        Self(words.map(|(key, value)| (key.to_owned(), PathBuf::from(value.trim_matches('"')))).collect())
+    }
+
+    fn folder(&self, key: &str) -> &Path {
+        let folder = self.0.get(key).filter(|folder| folder.is_dir());
+        folder.unwrap_or_else(|| panic!("the guests' image {key} is missing, run tests/guest/images/build.sh"))
+    }
+
+    /// Certificates and keys, the CA that the trusted kernel has built in among them.
+    pub(crate) fn keys(&self) -> &Path {
+        self.folder("KEYS")
+    }
+
+    /// The trusted kernel: `bzImage`, `release`, `config`.
+    pub(crate) fn kernel(&self) -> &Path {
+        self.folder("KERNEL")
+    }
+
+    /// The distribution's kernel: `vmlinuz`, `release`.
+    pub(crate) fn stock(&self) -> &Path {
+        self.folder("STOCK")
+    }
+
+    /// A signed system without imad: `root.img`, `initrd-base.img`.
+    pub(crate) fn base(&self) -> &Path {
+        self.folder("BASE")
+    }
+
+    /// The package repository: `repo.img`, which guests mount at `/srv/repo`.
+    pub(crate) fn repo(&self) -> &Path {
+        self.folder("REPO")
+    }
+
+    /// The same system with imad installed: `root.img`, `initrd-trusted.img`, `initrd-stock.img`, `rpms/`.
+    pub(crate) fn imad(&self) -> &Path {
+        self.folder("IMAD")
+    }
+}

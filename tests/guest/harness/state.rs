@@ -1,0 +1,172 @@
+//! Saved machines, and guests that many tests start from.
+//!
+//! A guest's memory is a shared file, so a saved machine is that file, its disks, and the little that QEMU writes of
+//! the rest. A restored one maps the file privately: it starts at once, and reads only what it touches.
+
+use std::env;
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use super::disk;
+use super::guest::{CHANGED, Failure, Guest};
+use super::setup::Setup;
+
+/// A complete machine at one moment. Copies of this value are the same saved machine.
+#[derive(Clone)]
+pub(crate) struct State(Rc<Saved>);
+
+struct Saved {
+    setup: Setup,
+    place: Place,
+    /// The saved machine that this one's disks read through to.
+    _origin: Option<State>,
+}
+
+enum Place {
+    Temporary(tempfile::TempDir),
+    Kept(PathBuf),
+}
+
+impl State {
+    fn new(setup: &Setup, place: Place, origin: Option<Self>) -> Self {
+        Self(Rc::new(Saved { setup: setup.clone(), place, _origin: origin }))
+    }
+
+    pub(super) fn setup(&self) -> &Setup {
+        &self.0.setup
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        match &self.0.place {
+            Place::Temporary(folder) => folder.path(),
+            Place::Kept(folder) => folder,
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// Saves a guest into a folder that goes with the state.
+    pub(super) fn save(guest: &Guest) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("imad-state.").tempdir();
+        let folder = folder.map_err(|error| guest.failure(&format!("saving: {error}")))?;
+        Self::write(guest, folder.path())?;
+        Ok(Self::new(&guest.setup, Place::Temporary(folder), guest.origin.clone()))
+    }
+
+    fn write(guest: &Guest, folder: &Path) -> Result<(), Failure> {
+        let copy = |name: &str| disk::copy_sparse(&guest.path(name), &folder.join(name));
+        guest.with("saving", |machine| {
+            machine.qmp.save(&folder.join("state"))?;
+            (0..=guest.setup.disks.len()).try_for_each(|number| copy(&format!("disk{number}")))?;
+            copy("console")?;
+            if guest.path(CHANGED).exists() {
+                copy(CHANGED)?;
+            }
+            if guest.path("ram").exists() {
+                copy("ram")?;
+            } else {
+                // A restored machine's memory is private, so it lies in `state`.
+                let size = u64::from(guest.setup.memory) << 20;
+                File::create(folder.join("ram")).and_then(|file| file.set_len(size)).map_err(|e| e.to_string())?;
+            }
+            machine.qmp.resume()
+        })
+    }
+}
+
+/// A guest that tests start from. It boots once; every test gets a copy of its own, restored from the machine as it
+/// was when its boot had ended.
+///
+/// ```ignore
+/// static TRUSTED: Shared = Shared::new(Setup::trusted);
+/// let guest = TRUSTED.guest();
+/// ```
+pub(crate) struct Shared {
+    setup: fn() -> Setup,
+    saved: OnceLock<Result<(Setup, PathBuf), Failure>>,
+}
+
+impl Shared {
+    /// A guest that is booted when the first test asks for it.
+    pub(crate) const fn new(setup: fn() -> Setup) -> Self {
+        Self { setup, saved: OnceLock::new() }
+    }
+
+    /// A copy of the guest, as it was at the end of its boot.
+    pub(crate) fn guest(&self) -> Guest {
+        // One failure is enough: the next test need not wait for the same boot in vain.
+        match self.saved.get_or_init(|| Self::prepare((self.setup)())) {
+            Ok((setup, folder)) => Guest::restore(&State::new(setup, Place::Kept(folder.clone()), None)),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Finds the saved machine of an earlier run or makes it.
+    fn prepare(setup: Setup) -> Result<(Setup, PathBuf), Failure> {
+        let cache = cache();
+        let folder = cache.join(format!("state-{}", fingerprint(&setup).map_err(Failure)?));
+        let failed = |error: std::io::Error| Failure(format!("{}: {error}", folder.display()));
+        fs::create_dir_all(&cache).map_err(failed)?;
+        // Whoever comes second waits and finds it done.
+        let lock = File::create(cache.join(".state.lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        if folder.exists() {
+            File::open(&folder).and_then(|file| file.set_modified(SystemTime::now())).map_err(failed)?;
+            return Ok((setup, folder));
+        }
+        prune(&cache).map_err(failed)?;
+        let partial = folder.with_extension("partial");
+        fs::create_dir(&partial).map_err(failed)?;
+        let guest = Guest::try_boot(setup.clone())?;
+        State::write(&guest, &partial)?;
+        fs::rename(&partial, &folder).map_err(failed)?;
+        Ok((setup, folder))
+    }
+}
+
+/// Where saved machines lie, beside the images (`tests/guest/images/cache.sh`).
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache/imad");
+    env::var_os("IMAD_CACHE").map_or_else(home, PathBuf::from)
+}
+
+/// Everything that a saved machine depends on: QEMU, how it is called, the setup, and the images' identities.
+fn fingerprint(setup: &Setup) -> Result<String, String> {
+    let mut recipe = disk::host("qemu-system-x86_64", &["--version"])?;
+    recipe.push_str(include_str!("machine.rs"));
+    recipe.push_str(include_str!("state.rs"));
+    write!(recipe, "{setup:?}").map_err(|error| error.to_string())?;
+    for image in [&setup.kernel, &setup.root].into_iter().chain(&setup.initrd).chain(&setup.disks) {
+        let metadata = fs::metadata(image).map_err(|error| format!("{}: {error}", image.display()))?;
+        write!(recipe, "{} {:?}", metadata.len(), metadata.modified()).map_err(|error| error.to_string())?;
+    }
+    let digest = openssl::sha::sha256(recipe.as_bytes());
+    let (head, _) = digest.split_first_chunk().ok_or("a digest has more bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(*head)))
+}
+
+/// Makes room: keeps the machines used last and throws away what a killed run left half done.
+fn prune(cache: &Path) -> std::io::Result<()> {
+    let mut saved = Vec::new();
+    for entry in fs::read_dir(cache)? {
+        let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("state-") && metadata.is_dir() {
+            let used = if name.ends_with(".partial") { SystemTime::UNIX_EPOCH } else { metadata.modified()? };
+            saved.push((used, path));
+        }
+    }
+    saved.sort();
+    saved.reverse();
+    let kept = saved.iter().take(KEPT).filter(|(used, _)| *used != SystemTime::UNIX_EPOCH).count();
+    saved.iter().skip(kept).try_for_each(|(_, folder)| fs::remove_dir_all(folder))
+}
+
+/// How many saved machines stay in the cache.
+const KEPT: usize = 8;
