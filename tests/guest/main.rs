@@ -2,4 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod harness;
-mod harness_test;
+mod system;
+
+mod boot;
+mod certificates;
+mod denials;
+mod packages;
+mod policies;
+mod service;
+mod stock;

@@ -1,0 +1,77 @@
+//! The boot: keys, one load, the report.
+
+use imad::model::report::{KeyringKind, Loader, Outcome};
+
+use crate::harness::{Guest, Setup};
+use crate::system::{STRICT, TRUSTED, boot_report, journal, kernel_messages, settled};
+
+fn rules(policy: &str) -> usize {
+    policy.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
+}
+
+#[test]
+fn the_boot_is_protected_and_says_so() {
+    let guest = TRUSTED.guest();
+    let report = boot_report(&guest);
+    assert_eq!(report.keyring, KeyringKind::Trusted);
+    assert!(report.certificates.iter().all(|certificate| certificate.accepted), "{report:?}");
+    assert!(report.policy.loaded && report.policy.problem.is_none(), "{:?}", report.policy);
+    assert_eq!(report.policy.rules, Some(rules(STRICT) as u64));
+    let verified = report.policy.verified_by.as_deref().unwrap_or_default();
+    assert!(verified.contains("policy update completed") && verified.contains("rules read back"), "{verified}");
+    for step in &report.steps {
+        assert!(step.end_us >= step.begin_us && step.begin_us > 0, "{step:?}");
+        assert_ne!(step.outcome, Outcome::Failed, "{step:?}");
+        println!("{}: {} us, {} us CPU", step.name, step.end_us - step.begin_us, step.cpu_us);
+    }
+    let names: Vec<_> = report.steps.iter().map(|step| step.name.as_str()).collect();
+    assert_eq!(names, ["configuration", "keys", "policy", "load", "hide", "show"]);
+
+    let status = settled(&guest);
+    assert_eq!(status.policy.loaded_by, Loader::ImadBoot);
+    assert!(status.summary.starts_with("Protected: "), "{}", status.summary);
+    assert_eq!(guest.run(&["systemctl", "is-system-running"]).stdout.trim(), "running");
+}
+
+#[test]
+fn the_policy_is_loaded_once_and_not_twice() {
+    let guest = TRUSTED.guest();
+    assert_eq!(kernel_messages(&guest, "ima: policy update").len(), 1);
+    assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 1);
+    let active = guest.sh("cat /sys/kernel/security/ima/policy").text();
+    assert_eq!(active.lines().filter(|line| !line.trim().is_empty()).count(), rules(STRICT));
+    let systemd = guest.sh("journalctl -b --no-pager -o cat _PID=1").text();
+    assert!(!systemd.contains("IMA custom policy"), "{systemd}");
+}
+
+#[test]
+fn the_policy_is_hidden_from_systemd_and_shown_again() {
+    let guest = TRUSTED.guest();
+    let report = boot_report(&guest);
+    assert!(report.policy.hidden && report.policy.shown_again, "{:?}", report.policy);
+    assert_eq!(guest.get_text("/etc/ima/ima-policy"), STRICT);
+    assert!(!guest.get_text("/proc/self/mountinfo").contains("imad-hide"));
+    // In no service's own mount namespace either.
+    let hidden = guest.sh("grep -l imad-hide /proc/[0-9]*/mountinfo || true").text();
+    assert_eq!(hidden, "");
+}
+
+#[test]
+fn the_journal_names_keys_and_policy_with_message_ids() {
+    let guest = TRUSTED.guest();
+    let text = journal(&guest, "imad-boot");
+    assert!(text.contains("is in the .ima keyring"), "{text}");
+    assert!(text.contains("loaded /etc/ima/ima-policy ("), "{text}");
+    for id in [imad::model::message_id::BOOT_KEY_ACCEPTED, imad::model::message_id::BOOT_POLICY_LOADED] {
+        let found = guest.run(&["journalctl", "-b", "--no-pager", "-o", "cat", &format!("MESSAGE_ID={id}")]).text();
+        assert!(!found.is_empty(), "nothing with MESSAGE_ID={id}");
+    }
+}
+
+#[test]
+fn a_reboot_is_protected_again() {
+    let guest = Guest::boot(Setup::trusted());
+    guest.reboot();
+    assert!(boot_report(&guest).policy.loaded);
+    assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 1);
+}

@@ -1,0 +1,26 @@
+//! The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
+
+use imad::model::report::{KeyringKind, Loader};
+
+use crate::harness::{Guest, Setup};
+use crate::system::{POLICY, STRICT, boot_report, journal, kernel_messages, settled};
+
+#[test]
+fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
+    let guest = Guest::boot(Setup::stock());
+    let report = boot_report(&guest);
+    assert_ne!(report.keyring, KeyringKind::Trusted);
+    assert!(!report.policy.loaded && report.certificates.is_empty(), "{report:?}");
+    let said = report.problems.iter().find(|problem| problem.what.contains("no trusted keyring .ima"));
+    let said = said.unwrap_or_else(|| panic!("not said: {report:?}"));
+    assert!(journal(&guest, "imad-boot").contains(&said.what));
+    assert!(guest.console().contains(&said.what), "{}", guest.console());
+    // systemd would have loaded the policy, and every program would have been denied.
+    assert!(report.policy.hidden && report.policy.shown_again, "{report:?}");
+    assert_eq!(guest.get_text(POLICY), STRICT);
+    assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 0);
+    let status = settled(&guest);
+    assert_eq!(status.policy.loaded_by, Loader::Nobody);
+    assert!(status.summary.starts_with("Not protected: "), "{}", status.summary);
+    guest.sh("cp /usr/bin/true /tmp/true && /tmp/true").ok();
+}
