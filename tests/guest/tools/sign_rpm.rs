@@ -1,164 +1,244 @@
-//! Writes IMA file signatures into RPM packages, and the labels of signed packages onto a tree.
-//!
-//! rpmsign does the former with `--signfiles`; Debian's is built without it. `--label-root` does what rpm's `ima`
-//! plugin does, for an image that is not running yet.
 #![forbid(unsafe_code)]
+//! Writes IMA file signatures into RPM package files, as `rpmsign --signfiles` does where it is built with that, and
+//! labels a folder's files with the signatures of packages, as rpm's ima plugin does where there is one.
+//!
+//! ```text
+//! sign-rpm --key KEY.pem --cert CERT.pem FILE.rpm...    tags 274 and 275 of the signature header
+//! sign-rpm --label-root FOLDER FILE.rpm...              security.ima of the packages' files below FOLDER
+//! ```
 
-#[path = "rpm_file.rs"]
 mod rpm_file;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use imad::model::algo::HashAlgo;
-use imad::model::cert::{Certificate, hex};
-use imad::model::label::XATTR_IMA;
-use imad::model::rpm::unhex;
-use imad::sys::root::Root;
+use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Private};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
-use rpm_file::{PackageFile, Tag};
-use rustix::fs::{OFlags, XattrFlags};
+use openssl::x509::X509;
+use rpm_file::{Digested, FILESIGNATURELENGTH, FILESIGNATURES, Package, Value, to_hex};
 
-const USAGE: &str = "\
-Usage: sign-rpm --key KEY.pem --cert CERT.pem FILE.rpm...
-       sign-rpm --label-root DIR FILE.rpm...
+const USAGE: &str = "usage: sign-rpm --key KEY.pem --cert CERT.pem FILE.rpm...
+       sign-rpm --label-root FOLDER FILE.rpm...";
 
-The first form writes a signature of every regular file into each package (tags 274 and 275).
-The second sets security.ima of every file below DIR that a package brings a signature for.
-";
+type Failure = Box<dyn std::error::Error>;
 
-const FILE_MODES: u32 = 1030;
-const FILE_DIGESTS: u32 = 1035;
-const DIR_INDEXES: u32 = 1116;
-const BASE_NAMES: u32 = 1117;
-const DIR_NAMES: u32 = 1118;
-const FILE_DIGEST_ALGO: u32 = 5011;
-const SIG_FILE_SIGNATURES: u32 = 274;
-const SIG_FILE_SIGNATURE_LENGTH: u32 = 275;
-const REGULAR: u32 = 0o100_000;
+/// A hash as OpenPGP (and so rpm), the kernel's label format and OpenSSL name it.
+struct Hash {
+    openpgp: u32,
+    label: u8,
+    digest: fn() -> MessageDigest,
+}
 
+/// The label's numbers are the kernel's enum hash_algo (include/uapi/linux/hash_info.h).
+const HASHES: [Hash; 6] = [
+    Hash { openpgp: 1, label: 1, digest: MessageDigest::md5 },
+    Hash { openpgp: 2, label: 2, digest: MessageDigest::sha1 },
+    Hash { openpgp: 8, label: 4, digest: MessageDigest::sha256 },
+    Hash { openpgp: 9, label: 5, digest: MessageDigest::sha384 },
+    Hash { openpgp: 10, label: 6, digest: MessageDigest::sha512 },
+    Hash { openpgp: 11, label: 7, digest: MessageDigest::sha224 },
+];
+
+fn hash_of(package: &Package<'_>) -> Result<&'static Hash, Failure> {
+    let number = package.digest_algorithm()?;
+    let known = HASHES.iter().find(|hash| hash.openpgp == number);
+    known.ok_or_else(|| format!("file digests are by hash {number} (OpenPGP's number), which is not known here").into())
+}
+
+/// A key that signs, and the id by which the kernel finds its certificate.
 struct Signer {
     key: PKey<Private>,
     id: [u8; 4],
 }
 
 impl Signer {
-    fn new(key: &Path, certificate: &Path) -> Result<Self, String> {
-        let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-        let key_error = |error: openssl::error::ErrorStack| format!("{}: {error}", key.display());
-        let private = PKey::private_key_from_pem(&read(key)?).map_err(key_error)?;
-        let parsed = Certificate::parse(&read(certificate)?).map_err(|e| format!("{}: {e}", certificate.display()))?;
-        let id = parsed.key_id().ok_or_else(|| format!("{}: no subject key identifier", certificate.display()))?;
-        Ok(Self { key: private, id: id.0.to_be_bytes() })
+    fn read(key: &Path, cert: &Path) -> Result<Self, Failure> {
+        let in_file = |path: &Path, problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+        let pem = fs::read(key).map_err(|e| in_file(key, &e))?;
+        let private = PKey::private_key_from_pem(&pem).map_err(|e| in_file(key, &e))?;
+        let pem = fs::read(cert).map_err(|e| in_file(cert, &e))?;
+        let certificate = X509::from_pem(&pem).map_err(|e| in_file(cert, &e))?;
+        if !certificate.public_key()?.public_eq(&private) {
+            return Err(format!("{} is not the certificate of {}", cert.display(), key.display()).into());
+        }
+        let id = certificate.subject_key_id().and_then(|id| id.as_slice().last_chunk().copied());
+        let id = id.ok_or_else(|| in_file(cert, &"no subject key identifier to take the key id from"))?;
+        Ok(Self { key: private, id })
     }
 
-    /// A version 2 label over a digest.
-    fn label(&self, algo: HashAlgo, digest: &[u8]) -> Result<Vec<u8>, String> {
-        let sign = || {
-            let mut context = PkeyCtx::new(&self.key)?;
-            context.sign_init()?;
-            if self.key.id() == Id::RSA {
-                context.set_rsa_padding(Padding::PKCS1)?;
-            }
-            context.set_signature_md(openssl::md::Md::sha256())?;
-            let mut signature = Vec::new();
-            context.sign_to_vec(digest, &mut signature)?;
-            Ok::<_, openssl::error::ErrorStack>(signature)
-        };
-        if algo != HashAlgo::Sha256 {
-            return Err(format!("file digests are {algo}; build the package with _binary_filedigest_algorithm 8"));
+    /// The label that says `digest` is signed: type 03, version 2, hash, key id, length, signature.
+    fn label(&self, hash: &Hash, digest: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut context = PkeyCtx::new(&self.key)?;
+        context.sign_init()?;
+        if self.key.id() == Id::RSA {
+            context.set_rsa_padding(Padding::PKCS1)?;
         }
-        let signature = sign().map_err(|error| error.to_string())?;
-        let size = u16::try_from(signature.len()).map_err(|error| error.to_string())?.to_be_bytes();
-        Ok([&[3, 2, algo.kernel_id()], &self.id[..], &size, &signature].concat())
+        context.set_signature_md(openssl::md::Md::from_nid((hash.digest)().type_()).ok_or("a hash OpenSSL lacks")?)?;
+        let mut signature = Vec::new();
+        context.sign_to_vec(digest, &mut signature)?;
+        let mut label = vec![3, 2, hash.label];
+        label.extend(self.id);
+        label.extend(u16::try_from(signature.len())?.to_be_bytes());
+        label.extend(signature);
+        Ok(label)
     }
 }
 
-/// Signs a package in place.
-fn sign(signer: &Signer, path: &Path) -> Result<(), String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let package = PackageFile::parse(&bytes).map_err(|error| error.to_string())?;
-    let algo = package.numbers(FILE_DIGEST_ALGO).first().copied().and_then(HashAlgo::from_pgp_id);
-    let mut made: BTreeMap<String, String> = BTreeMap::new();
-    let mut signatures = Vec::new();
-    for (digest, mode) in package.strings(FILE_DIGESTS).into_iter().zip(package.numbers(FILE_MODES)) {
-        let bytes = unhex(digest.as_bytes()).filter(|_| mode & 0o170_000 == REGULAR);
-        let Some(bytes) = bytes else {
-            signatures.push(String::new());
-            continue;
-        };
-        let signature = match made.get(&digest) {
-            // Hard links share their content and must share their label.
-            Some(signature) => signature.clone(),
-            None => hex(&signer.label(algo.ok_or("file digests of an unknown algorithm")?, &bytes)?),
-        };
-        made.insert(digest, signature.clone());
-        signatures.push(signature);
+/// The package file `bytes` with a signature for each file that has content, and how many those are.
+fn sign(bytes: &[u8], signer: &Signer) -> Result<(Vec<u8>, usize), Failure> {
+    let mut package = Package::parse(bytes)?;
+    let hash = hash_of(&package)?;
+    let files = package.digested_files()?;
+    let mut signatures = vec![String::new(); package.file_count()?];
+    let mut longest = 0;
+    for file in &files {
+        let label = signer.label(hash, &file.digest)?;
+        longest = longest.max(label.len());
+        signatures[file.index] = to_hex(&label);
     }
-    if signatures.is_empty() {
+    if !signatures.is_empty() {
+        package.signature.put(FILESIGNATURES, Value::texts(&signatures));
+        package.signature.put(FILESIGNATURELENGTH, Value::int32(u32::try_from(longest)?));
+    }
+    Ok((package.to_bytes(), files.len()))
+}
+
+/// Replaces the file at `path` in one step: a reader sees the old file or the new one, also after a power cut.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let written = (|| {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.set_permissions(fs::metadata(path)?.permissions())?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    })();
+    if written.is_err() && new.exists() {
+        fs::remove_file(&new)?;
+    }
+    written
+}
+
+/// How many files of a package were labelled, and how many were passed over for which reason.
+#[derive(Default)]
+struct Labelled {
+    written: usize,
+    unsigned: usize,
+    absent: usize,
+    modified: usize,
+}
+
+/// Labels one file, if its content is what the package says.
+fn label_file(root: &Path, file: &Digested, label: &[u8], hash: &Hash, count: &mut Labelled) -> Result<(), Failure> {
+    let relative = Path::new(OsStr::from_bytes(&file.path)).strip_prefix("/")?.to_owned();
+    let path = root.join(relative);
+    match fs::symlink_metadata(&path) {
+        Ok(found) if found.is_file() => (),
+        Ok(_) => return Err(format!("{}: not a regular file", path.display()).into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            count.absent += 1;
+            return Ok(());
+        }
+        Err(e) => return Err(format!("{}: {e}", path.display()).into()),
+    }
+    let named = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let mut open = File::open(&path).map_err(|e| named(&e))?;
+    let mut content = Vec::new();
+    open.read_to_end(&mut content).map_err(|e| named(&e))?;
+    if *openssl::hash::hash((hash.digest)(), &content)? != *file.digest {
+        println!("{}: modified, not labelled", path.display());
+        count.modified += 1;
         return Ok(());
     }
-    let longest = signatures.iter().map(|signature| signature.len() / 2 + 1).max().unwrap_or(0);
-    let length = u32::try_from(longest).map_err(|error| error.to_string())?;
-    let tags = [Tag::strings(SIG_FILE_SIGNATURES, &signatures), Tag::int32(SIG_FILE_SIGNATURE_LENGTH, length)];
-    let signed = package.with_signatures(&tags);
-    let partial = path.with_extension("rpm.partial");
-    let mut file = File::create(&partial).map_err(|error| error.to_string())?;
-    file.write_all(&signed).and_then(|()| file.sync_all()).map_err(|error| error.to_string())?;
-    std::fs::rename(&partial, path).map_err(|error| error.to_string())
+    rustix::fs::fsetxattr(&open, c"security.ima", label, rustix::fs::XattrFlags::empty()).map_err(|e| named(&e))?;
+    count.written += 1;
+    Ok(())
 }
 
-/// Labels what a package brought below a root; how many files.
-fn label(root: &Root, path: &Path) -> Result<usize, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let package = PackageFile::parse(&bytes).map_err(|error| error.to_string())?;
-    let (dirs, indexes) = (package.strings(DIR_NAMES), package.numbers(DIR_INDEXES));
-    let mut labelled = 0;
-    for ((base, dir), signature) in
-        package.strings(BASE_NAMES).iter().zip(indexes).zip(package.signature_strings(SIG_FILE_SIGNATURES))
-    {
-        let Some(signature) = unhex(signature.as_bytes()) else { continue };
-        let file = format!("{}{base}", dirs.get(dir as usize).ok_or("a directory index points nowhere")?);
-        match root.open_with(file.as_bytes(), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK) {
-            Ok(fd) => rustix::fs::fsetxattr(&fd, XATTR_IMA, &signature, XattrFlags::empty())
-                .map_err(|error| format!("{file}: {error}"))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(format!("{file}: {error}")),
+fn label_root(root: &Path, bytes: &[u8], count: &mut Labelled) -> Result<(), Failure> {
+    let package = Package::parse(bytes)?;
+    let hash = hash_of(&package)?;
+    let labels = package.file_signatures()?;
+    for file in package.digested_files()? {
+        match labels.get(file.index) {
+            Some(label) if !label.is_empty() => label_file(root, &file, label, hash, count)?,
+            _ => count.unsigned += 1,
         }
-        labelled += 1;
     }
-    Ok(labelled)
+    Ok(())
 }
 
-fn run(arguments: &[String]) -> Result<(), String> {
-    let usage = || USAGE.to_owned();
-    let each = |files: &[String], work: &dyn Fn(&Path) -> Result<(), String>| {
-        files.iter().try_for_each(|file| work(Path::new(file)).map_err(|error| format!("{file}: {error}")))
+/// What the command line asks for.
+enum Task {
+    Sign { key: PathBuf, cert: PathBuf },
+    Label { root: PathBuf },
+}
+
+fn arguments(mut words: impl Iterator<Item = OsString>) -> Option<(Task, Vec<PathBuf>)> {
+    let (mut key, mut cert, mut root, mut files) = (None, None, None, Vec::new());
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--key") => key = Some(words.next()?.into()),
+            Some("--cert") => cert = Some(words.next()?.into()),
+            Some("--label-root") => root = Some(words.next()?.into()),
+            Some(option) if option.starts_with('-') => return None,
+            _ => files.push(word.into()),
+        }
+    }
+    let task = match (key, cert, root) {
+        (Some(key), Some(cert), None) => Task::Sign { key, cert },
+        (None, None, Some(root)) => Task::Label { root },
+        _ => return None,
     };
-    match arguments {
-        [k, key, c, certificate, files @ ..] if k == "--key" && c == "--cert" => {
-            let signer = Signer::new(Path::new(key), Path::new(certificate))?;
-            each(files, &|file| sign(&signer, file))
+    (!files.is_empty()).then_some((task, files))
+}
+
+fn run(task: &Task, files: &[PathBuf]) -> Result<(), Failure> {
+    let named = |file: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+    match task {
+        Task::Sign { key, cert } => {
+            let key_pair = Signer::read(key, cert)?;
+            let mut total = 0;
+            for file in files {
+                let bytes = fs::read(file).map_err(|e| named(file, &e))?;
+                let (signed, count) = sign(&bytes, &key_pair).map_err(|e| named(file, &e))?;
+                replace(file, &signed).map_err(|e| named(file, &e))?;
+                total += count;
+            }
+            println!("{total} files of {} packages signed", files.len());
         }
-        [r, root, files @ ..] if r == "--label-root" => {
-            let root = Root::open(&PathBuf::from(root)).map_err(|error| format!("{root}: {error}"))?;
-            each(files, &|file| label(&root, file).map(drop))
+        Task::Label { root } => {
+            let mut count = Labelled::default();
+            for file in files {
+                let bytes = fs::read(file).map_err(|e| named(file, &e))?;
+                label_root(root, &bytes, &mut count).map_err(|e| named(file, &e))?;
+            }
+            let Labelled { written, unsigned, absent, modified } = count;
+            println!("{written} files labelled, {unsigned} unsigned, {absent} absent, {modified} modified");
         }
-        _ => Err(usage()),
     }
+    Ok(())
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments) {
+    let Some((task, files)) = arguments(std::env::args_os().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&task, &files) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sign-rpm: {error}");
+        Err(e) => {
+            eprintln!("sign-rpm: {e}");
             ExitCode::FAILURE
         }
     }
