@@ -1,5 +1,6 @@
 //! placeholder
 pub mod boot;
+pub mod bus;
 pub mod cli;
 pub mod model;
 pub mod ops;
