@@ -221,6 +221,12 @@ impl PackagedFile {
         self.state == STATE_NORMAL && self.flags & FLAG_GHOST == 0
     }
 
+    /// Whether it is made to be run or mapped: it has an execute bit, or is named like a shared library.
+    pub fn is_program(&self) -> bool {
+        let name = self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        self.mode & MODE_EXECUTE != 0 || name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+    }
+
     /// Whether it is a configuration file without an execute bit, which rpm's `ima` plugin leaves unlabelled.
     pub const fn is_plain_config(&self) -> bool {
         self.flags & FLAG_CONFIG != 0 && self.mode & MODE_EXECUTE == 0

@@ -1,7 +1,7 @@
 //! Labelling and checking: every packaged file, judged and written through one descriptor.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::config::Labels;
 use crate::model::explain::next_step;
+use crate::model::label::KeyId;
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::report::{FileReport, LabelReport, Problem, VERSION};
 use crate::model::rpm::{Package, PackagedFile};
@@ -53,8 +54,8 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Files done.
     pub done: AtomicU64,
-    /// Bytes hashed.
-    pub bytes: AtomicU64,
+    /// Bytes hashed, in the middle of a file too.
+    pub bytes: Arc<AtomicU64>,
     /// Set it to stop the run between two files.
     pub cancel: AtomicBool,
 }
@@ -91,7 +92,35 @@ const BATCH: usize = 32;
 /// A file that keeps changing is given up after so many tries.
 const TRIES: usize = 3;
 
+/// One package's part of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageLabels {
+    /// Its header's number in the database.
+    pub number: i64,
+    /// `NAME-[EPOCH:]VERSION-RELEASE.ARCH`
+    pub nevra: String,
+    /// Its name.
+    pub name: String,
+    /// Its files by the state of their label, after writing.
+    pub by_state: BTreeMap<State, u64>,
+    /// Labels written.
+    pub written: u64,
+    /// Programs and libraries that are [unsigned](State::Unsigned).
+    pub unsigned_programs: u64,
+    /// Programs and libraries that are [signed by an unknown key](State::UntrustedKey), and one such key.
+    pub foreign_programs: (u64, Option<KeyId>),
+}
+
+/// What a run brings to light.
+#[derive(Debug, Default)]
+struct Collected {
+    report: LabelReport,
+    packages: Vec<PackageLabels>,
+}
+
 struct Batch {
+    /// Place among the collected packages.
+    place: usize,
     package: Arc<str>,
     name: Arc<str>,
     files: Vec<PackagedFile>,
@@ -99,19 +128,27 @@ struct Batch {
 
 /// Makes a run. Files that no package owns are reported only where `Selection::Paths` names them.
 pub fn run(request: &Request<'_>, progress: &Progress) -> Result<LabelReport, RunError> {
+    run_by_package(request, progress).map(|(report, _)| report)
+}
+
+/// Makes a run, and says what it found in each package of which files were looked at.
+pub fn run_by_package(
+    request: &Request<'_>,
+    progress: &Progress,
+) -> Result<(LabelReport, Vec<PackageLabels>), RunError> {
     let begin = clock::since_boot_us();
     let database = Database::open(request.root)?;
     let numbers = numbers(&database, request)?;
-    let report = Mutex::new(LabelReport { version: VERSION, ..LabelReport::default() });
+    let collected = Mutex::new(Collected::default());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = sync_channel::<Batch>(2 * workers);
     let receiver = Mutex::new(receiver);
 
     let read = std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| work(request, &receiver, &report, progress));
+            scope.spawn(|| work(request, &receiver, &collected, progress));
         }
-        let read = feed(&database, request, &numbers, sender, &report, progress);
+        let read = feed(&database, request, &numbers, sender, &collected, progress);
         if read.is_err() {
             progress.cancel.store(true, Ordering::Relaxed);
         }
@@ -121,12 +158,13 @@ pub fn run(request: &Request<'_>, progress: &Progress) -> Result<LabelReport, Ru
     if progress.cancel.load(Ordering::Relaxed) {
         return Err(RunError::Cancelled);
     }
-    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Collected { mut report, packages } = collected.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.version = VERSION;
     report.files.sort_by(|a, b| a.path.cmp(&b.path));
     report.counts.packages = numbers.len() as u64;
     report.counts.counted_time_us = clock::wall_us();
     report.counts.duration_us = clock::since_boot_us() - begin;
-    Ok(report)
+    Ok((report, packages))
 }
 
 /// The header numbers of the packages that a request is about.
@@ -216,7 +254,7 @@ fn feed(
     request: &Request<'_>,
     numbers: &[i64],
     sender: SyncSender<Batch>,
-    report: &Mutex<LabelReport>,
+    collected: &Mutex<Collected>,
     progress: &Progress,
 ) -> Result<(), RunError> {
     let picked = Picked::new(request);
@@ -231,12 +269,11 @@ fn feed(
             Ok(package) => package,
             Err(error) => {
                 let what = format!("{}: header {number}: {error}", database.path());
-                lock(report).problems.push(Problem::new(what, "rpmdb --verifydb; rpmdb --rebuilddb"));
+                lock(collected).report.problems.push(Problem::new(what, "rpmdb --verifydb; rpmdb --rebuilddb"));
                 continue;
             }
         };
         let Package { name, nevra, files, .. } = package;
-        let (name, nevra): (Arc<str>, Arc<str>) = (name.into(), nevra.into());
         let files = files
             .into_iter()
             .filter(|file| file.is_regular() && file.is_installed() && picked.has(request.root, file))
@@ -247,9 +284,14 @@ fn feed(
             };
             owned.extend(wanted.iter().filter(|(path, node)| is_owned(path, node)).map(|(path, _)| path.clone()));
         }
+        if files.is_empty() && !matches!(picked, Picked::Every) {
+            continue;
+        }
         progress.total.fetch_add(files.len() as u64, Ordering::Relaxed);
+        let place = collect_package(collected, number, &name, &nevra);
+        let (name, nevra): (Arc<str>, Arc<str>) = (name.into(), nevra.into());
         for batch in files.chunks(BATCH) {
-            let batch = Batch { package: nevra.clone(), name: name.clone(), files: batch.to_vec() };
+            let batch = Batch { place, package: nevra.clone(), name: name.clone(), files: batch.to_vec() };
             if sender.send(batch).is_err() {
                 return Ok(());
             }
@@ -258,18 +300,18 @@ fn feed(
     if let Picked::These { files, .. } = &picked {
         for (path, _) in files.iter().filter(|(path, _)| !owned.contains(path)) {
             let done = label(request, path, None);
-            record(report, path, &done, None, None, true);
+            record(collected, path, &done, None, true);
         }
     }
     Ok(())
 }
 
-fn lock(report: &Mutex<LabelReport>) -> std::sync::MutexGuard<'_, LabelReport> {
-    report.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(collected: &Mutex<Collected>) -> std::sync::MutexGuard<'_, Collected> {
+    collected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A worker: takes batches until there are none.
-fn work(request: &Request<'_>, receiver: &Mutex<Receiver<Batch>>, report: &Mutex<LabelReport>, progress: &Progress) {
+fn work(request: &Request<'_>, receiver: &Mutex<Receiver<Batch>>, collected: &Mutex<Collected>, progress: &Progress) {
     let every = matches!(request.selection, Selection::Paths(_));
     loop {
         let batch = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -278,24 +320,52 @@ fn work(request: &Request<'_>, receiver: &Mutex<Receiver<Batch>>, report: &Mutex
             if progress.cancel.load(Ordering::Relaxed) {
                 continue; // drain, so that the reader is not left waiting
             }
-            let done = label(request, &file.path, Some(file));
+            let done = label_metered(request, &file.path, Some(file), Some(&progress.bytes));
             progress.done.fetch_add(1, Ordering::Relaxed);
-            progress.bytes.fetch_add(done.hashed, Ordering::Relaxed);
-            record(report, &file.path, &done, Some(&batch.package), Some(&batch.name), every);
+            record(collected, &file.path, &done, Some((&batch, file)), every);
         }
     }
 }
 
+/// Makes a package's place among the collected ones.
+fn collect_package(collected: &Mutex<Collected>, number: i64, name: &str, nevra: &str) -> usize {
+    let mut collected = lock(collected);
+    collected.packages.push(PackageLabels {
+        number,
+        nevra: nevra.to_owned(),
+        name: name.to_owned(),
+        by_state: BTreeMap::new(),
+        written: 0,
+        unsigned_programs: 0,
+        foreign_programs: (0, None),
+    });
+    collected.packages.len() - 1
+}
+
 fn record(
-    report: &Mutex<LabelReport>,
+    collected: &Mutex<Collected>,
     path: &[u8],
     done: &Done,
-    package: Option<&Arc<str>>,
-    name: Option<&Arc<str>>,
+    packaged: Option<(&Batch, &PackagedFile)>,
     list_all: bool,
 ) {
-    let mut report = lock(report);
+    let mut collected = lock(collected);
     let state = done.judged.state;
+    if let Some((batch, file)) = packaged
+        && let Some(package) = collected.packages.get_mut(batch.place)
+    {
+        *package.by_state.entry(state).or_insert(0) += 1;
+        package.written += u64::from(done.written);
+        match state {
+            State::Unsigned if file.is_program() => package.unsigned_programs += 1,
+            State::UntrustedKey if file.is_program() => {
+                package.foreign_programs.0 += 1;
+                package.foreign_programs.1 = package.foreign_programs.1.or(done.judged.key_id);
+            }
+            _ => {}
+        }
+    }
+    let report = &mut collected.report;
     report.counts.files += 1;
     report.counts.written += u64::from(done.written);
     *report.counts.by_state.entry(state).or_insert(0) += 1;
@@ -303,11 +373,11 @@ fn record(
     if listed && report.files.len() < LISTED {
         let path = String::from_utf8_lossy(path).into_owned();
         report.files.push(FileReport {
-            next: next_step(&path, &done.judged, name.map(|name| &**name)),
+            next: next_step(&path, &done.judged, packaged.map(|(batch, _)| &*batch.name)),
             path,
             state,
             reason: done.judged.reason.clone(),
-            package: package.map(ToString::to_string),
+            package: packaged.map(|(batch, _)| batch.package.to_string()),
             key_id: done.judged.key_id.map(|id| id.to_string()),
             written: done.written,
         });
@@ -333,6 +403,15 @@ impl Done {
 
 /// Judges one file and, where the request says so and its state asks for it, writes its label.
 pub fn label(request: &Request<'_>, path: &[u8], packaged: Option<&PackagedFile>) -> Done {
+    label_metered(request, path, packaged, None)
+}
+
+fn label_metered(
+    request: &Request<'_>,
+    path: &[u8],
+    packaged: Option<&PackagedFile>,
+    meter: Option<&Arc<AtomicU64>>,
+) -> Done {
     if request.rules.excludes(path) {
         return Done::new(State::Excluded, "labels.exclude in imad.toml names it");
     }
@@ -340,7 +419,7 @@ pub fn label(request: &Request<'_>, path: &[u8], packaged: Option<&PackagedFile>
         return Done::new(State::Excluded, "a configuration file (labels.config_files in imad.toml is false)");
     }
     let mut file = match OpenFile::open(request.root, path) {
-        Ok(file) => file,
+        Ok(file) => file.metered(meter.cloned()),
         Err(OpenError::Absent) => return Done::new(State::Absent, "it is not there"),
         Err(OpenError::NotRegular) => return Done::new(State::Modified, "something else than a regular file is there"),
         Err(OpenError::Io(error)) => return Done::new(State::Unreadable, format!("opening it failed: {error}")),

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{IFlags, OFlags, XattrFlags};
 
@@ -22,6 +24,8 @@ pub struct OpenFile {
     digests: Vec<(HashAlgo, Vec<u8>)>,
     /// Bytes hashed so far.
     hashed: u64,
+    /// Where hashed bytes are counted too.
+    meter: Option<Arc<AtomicU64>>,
 }
 
 /// What tells that a file was changed, replaced or written to meanwhile.
@@ -74,7 +78,13 @@ impl OpenFile {
         if !file.metadata()?.is_file() {
             return Err(OpenError::NotRegular);
         }
-        Ok(Self { file, digests: Vec::new(), hashed: 0 })
+        Ok(Self { file, digests: Vec::new(), hashed: 0, meter: None })
+    }
+
+    /// Counts hashed bytes there too, while they are hashed: a large file takes its time.
+    #[must_use]
+    pub fn metered(self, meter: Option<Arc<AtomicU64>>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Who the file is and what state its content is in.
@@ -153,6 +163,9 @@ impl OpenFile {
             };
             hasher.update(chunk.get(..read).unwrap_or(&chunk)).map_err(|error| error.to_string())?;
             at += read as u64;
+            if let Some(meter) = &self.meter {
+                meter.fetch_add(read as u64, Ordering::Relaxed);
+            }
         }
         self.hashed += at;
         hasher.finish().map_err(|error| error.to_string())

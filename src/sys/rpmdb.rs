@@ -18,7 +18,7 @@ use super::root::Root;
 /// Where rpm keeps its database: Fedora's and RHEL's place, then the older one that Debian keeps.
 pub const FOLDERS: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
 /// SQLite's file in it.
-const SQLITE: &str = "rpmdb.sqlite";
+pub const SQLITE: &str = "rpmdb.sqlite";
 /// rpm's transaction lock in it.
 pub const LOCK: &str = ".rpm.lock";
 

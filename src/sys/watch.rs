@@ -1,70 +1,98 @@
 //! Watching the package database for the end of a transaction.
 //!
 //! The last thing that rpm does is to close `.rpm.lock`, which it opened for writing (`IN_CLOSE_WRITE`); a query touches
-//! `-wal` and `-shm` only. `rpm --rebuilddb` puts another folder in the place of the watched one, so its parent is
-//! watched too.
+//! `-wal` and `-shm` only. `rpm --rebuilddb` puts another folder in the place of the watched one, a backup may be
+//! copied over the database, and a folder that is not there yet is awaited at the deepest folder above it that is.
 #![forbid(unsafe_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
 
-use super::rpmdb::LOCK;
+use super::root::Root;
+use super::rpmdb::{FOLDERS, LOCK, SQLITE};
 
 /// What happened to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// rpm's lock was closed after writing: a transaction ended, or may have.
     LockClosed,
+    /// Somebody who had the database open for writing closed it: rpm, or a copy over it.
+    DatabaseClosed,
     /// The folder or the database in it was made, moved or deleted.
     FolderReplaced,
     /// Events were lost: look for yourself.
     Lost,
 }
 
-/// Watches on the database's folder and its parent.
+/// Why a folder is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    /// It holds a database, or may.
+    Folder,
+    /// An entry of this name leads to one.
+    Above(OsString),
+}
+
+/// Watches on the places of a root where a database is or may come to be.
 #[derive(Debug)]
 pub struct Watch {
     inotify: Inotify,
-    folder: std::path::PathBuf,
-    in_folder: Option<WatchDescriptor>,
+    watched: Vec<(WatchDescriptor, Role)>,
 }
 
 impl Watch {
-    /// Begins to watch. A folder that is not there yet is awaited through its parent, which must exist.
-    pub fn new(folder: &Path) -> io::Result<Self> {
-        let inotify = Inotify::init()?;
-        let mut watch = Self { inotify, folder: folder.to_owned(), in_folder: None };
-        let parent = folder.parent().unwrap_or(Path::new("/"));
-        let mask = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE;
-        watch.inotify.watches().add(parent, mask | WatchMask::ONLYDIR)?;
-        watch.watch_folder()?;
+    /// Begins to watch.
+    pub fn new(root: &Root) -> io::Result<Self> {
+        let mut watch = Self { inotify: Inotify::init()?, watched: Vec::new() };
+        watch.place(root)?;
         Ok(watch)
     }
 
-    /// Watches the folder that has the name now.
-    fn watch_folder(&mut self) -> io::Result<()> {
-        if let Some(old) = self.in_folder.take() {
-            // The kernel has dropped the watch already where the folder is gone.
-            self.inotify.watches().remove(old).unwrap_or_default();
+    /// Watches what is there now.
+    fn place(&mut self, root: &Root) -> io::Result<()> {
+        let mut watched = Vec::new();
+        for folder in FOLDERS {
+            watched.push(self.watch_folder(root, folder)?);
         }
-        let mask = WatchMask::CLOSE_WRITE | WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::DELETE;
-        match self.inotify.watches().add(&self.folder, mask | WatchMask::ONLYDIR) {
-            Ok(descriptor) => self.in_folder = Some(descriptor),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        for (old, _) in std::mem::take(&mut self.watched) {
+            if !watched.iter().any(|(new, _)| *new == old) {
+                // The kernel has dropped the watch already where the folder is gone.
+                self.inotify.watches().remove(old).unwrap_or_default();
+            }
         }
+        self.watched = watched;
         Ok(())
     }
 
+    /// Watches a folder, or the deepest one above it that is there.
+    fn watch_folder(&mut self, root: &Root, folder: &str) -> io::Result<(WatchDescriptor, Role)> {
+        /// Folders that may come and go while they are looked for.
+        const RACES: u32 = 16;
+        let above = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::MOVE_SELF | WatchMask::DELETE_SELF;
+        let inside = above | WatchMask::CLOSE_WRITE | WatchMask::DELETE;
+        for _ in 0..RACES {
+            let (dir, missing) = deepest(root, folder)?;
+            let (mask, role) = match missing {
+                None => (inside, Role::Folder),
+                Some(ref name) => (above, Role::Above(name.clone())),
+            };
+            // One inode may be watched for two reasons, and has one watch.
+            let mask = mask | WatchMask::MASK_ADD | WatchMask::ONLYDIR;
+            let descriptor = self.inotify.watches().add(Root::fd_path(&dir), mask)?;
+            if deepest(root, folder)?.1 == missing {
+                return Ok((descriptor, role));
+            }
+        }
+        Err(io::Error::other(format!("{folder} comes and goes")))
+    }
+
     /// The changes that came since the last call; none where nothing is there to be read.
-    pub fn changes(&mut self) -> io::Result<Vec<Change>> {
+    pub fn changes(&mut self, root: &Root) -> io::Result<Vec<Change>> {
         let mut buffer = [0; 4096];
         let mut changes = Vec::new();
-        let mut replaced = false;
         loop {
             let events = match self.inotify.read_events(&mut buffer) {
                 Ok(events) => events,
@@ -74,29 +102,51 @@ impl Watch {
             for event in events {
                 let change = if event.mask.contains(EventMask::Q_OVERFLOW) {
                     Some(Change::Lost)
-                } else if Some(&event.wd) == self.in_folder.as_ref() {
-                    in_folder(event.mask, event.name)
                 } else {
-                    (event.name == self.folder.file_name()).then_some(Change::FolderReplaced)
+                    let roles = self.watched.iter().filter(|(wd, _)| *wd == event.wd);
+                    roles.filter_map(|(_, role)| change(role, event.mask, event.name)).next()
                 };
-                replaced |= matches!(change, Some(Change::FolderReplaced | Change::Lost));
                 changes.extend(change.filter(|change| changes.last() != Some(change)));
             }
         }
-        if replaced {
-            self.watch_folder()?;
+        if changes.iter().any(|change| matches!(change, Change::FolderReplaced | Change::Lost)) {
+            self.place(root)?;
         }
         Ok(changes)
     }
 }
 
-fn in_folder(mask: EventMask, name: Option<&OsStr>) -> Option<Change> {
-    let name = name?.to_str()?;
-    if name == LOCK && mask.contains(EventMask::CLOSE_WRITE) {
-        return Some(Change::LockClosed);
+/// The deepest folder on the way that is there, and the name of what is missing in it.
+fn deepest(root: &Root, folder: &str) -> io::Result<(OwnedFd, Option<OsString>)> {
+    let mut at = folder;
+    let mut missing = None;
+    loop {
+        match root.open_dir(if at.is_empty() { "/" } else { at }) {
+            Ok(dir) => return Ok((dir, missing)),
+            Err(error) if !at.is_empty() && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+                let (above, name) = at.rsplit_once('/').unwrap_or(("", at));
+                missing = Some(name.into());
+                at = above;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn change(role: &Role, mask: EventMask, name: Option<&OsStr>) -> Option<Change> {
+    if mask.intersects(EventMask::MOVE_SELF | EventMask::DELETE_SELF) {
+        return Some(Change::FolderReplaced);
     }
     let appeared = mask.intersects(EventMask::CREATE | EventMask::MOVED_TO | EventMask::DELETE);
-    (name == "rpmdb.sqlite" && appeared).then_some(Change::FolderReplaced)
+    match role {
+        Role::Above(awaited) => (appeared && name == Some(awaited)).then_some(Change::FolderReplaced),
+        Role::Folder => match name?.to_str()? {
+            LOCK if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::LockClosed),
+            SQLITE if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::DatabaseClosed),
+            SQLITE if appeared => Some(Change::FolderReplaced),
+            _ => None,
+        },
+    }
 }
 
 impl AsFd for Watch {
@@ -113,32 +163,64 @@ impl AsRawFd for Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    fn root() -> (tempfile::TempDir, Root, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        let folder = dir.path().join(FOLDERS[0].trim_start_matches('/'));
+        (dir, root, folder)
+    }
 
     #[test]
     fn sees_a_transaction_end_and_no_query() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("rpm");
-        std::fs::create_dir(&folder).unwrap();
+        let (_dir, root, folder) = root();
+        std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(LOCK), b"").unwrap();
-        let mut watch = Watch::new(&folder).unwrap();
+        let mut watch = Watch::new(&root).unwrap();
         std::fs::write(folder.join("rpmdb.sqlite-shm"), b"x").unwrap();
         std::fs::read(folder.join(LOCK)).unwrap();
-        assert_eq!(watch.changes().unwrap(), []);
+        assert_eq!(watch.changes(&root).unwrap(), []);
         std::fs::write(folder.join(LOCK), b"").unwrap();
-        assert_eq!(watch.changes().unwrap(), [Change::LockClosed]);
+        assert_eq!(watch.changes(&root).unwrap(), [Change::LockClosed]);
     }
 
     #[test]
     fn goes_on_after_the_folder_was_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("rpm");
-        let mut watch = Watch::new(&folder).unwrap();
+        let (dir, root, folder) = root();
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut watch = Watch::new(&root).unwrap();
         let other = dir.path().join("rpmrebuilddb.1");
         std::fs::create_dir(&other).unwrap();
+        std::fs::rename(&folder, dir.path().join("rpmold.1")).unwrap();
         std::fs::rename(&other, &folder).unwrap();
-        assert_eq!(watch.changes().unwrap(), [Change::FolderReplaced]);
+        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
         std::fs::write(folder.join(LOCK), b"").unwrap();
-        assert_eq!(watch.changes().unwrap(), [Change::LockClosed]);
+        assert_eq!(watch.changes(&root).unwrap(), [Change::LockClosed]);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(watch.changes(&root).unwrap().last(), Some(&Change::FolderReplaced));
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
+    }
+
+    #[test]
+    fn waits_for_folders_that_are_not_there_yet() {
+        let (dir, root, folder) = root();
+        let mut watch = Watch::new(&root).unwrap();
+        std::fs::create_dir(dir.path().join("unrelated")).unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), []);
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
+        std::fs::write(folder.join(SQLITE), b"").unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced, Change::DatabaseClosed]);
+        // The other place, by a link to the first, as on Fedora.
+        std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
+        watch.changes(&root).unwrap();
+        std::os::unix::fs::symlink("../../usr/lib/sysimage/rpm", dir.path().join("var/lib/rpm")).unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
+        std::fs::write(folder.join(LOCK), b"").unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [Change::LockClosed]);
     }
 }
