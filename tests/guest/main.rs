@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod harness;
+mod harness_test;
 mod system;
 
 mod boot;

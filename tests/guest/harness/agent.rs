@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::wire::{self, Deframer, Hello, Reply, Request};
 
+/// Another version of the protocol speaks.
+const UNREADABLE: &str =
+    "the agent's message cannot be read: the image holds an older agent, run tests/guest/images/build.sh";
+
 pub(super) struct Agent {
     stream: UnixStream,
-    replies: Receiver<(u64, Reply)>,
+    replies: Receiver<(u64, Option<Reply>)>,
     number: u64,
     hello: Option<Hello>,
 }
@@ -26,9 +30,7 @@ impl Agent {
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 deframer.push(&buffer[..count]);
                 while let Some((number, body)) = deframer.next() {
-                    let unreadable = || Reply::Failed { errno: 0, message: "the reply cannot be read".to_owned() };
-                    let reply = Reply::decode(&body).unwrap_or_else(unreadable);
-                    if sender.send((number, reply)).is_err() {
+                    if sender.send((number, Reply::decode(&body))).is_err() {
                         return;
                     }
                 }
@@ -50,7 +52,8 @@ impl Agent {
     /// Waits a while for an agent that starts, and says whether one has greeted by now.
     pub(super) fn listen(&mut self, timeout: Duration) -> Result<bool, String> {
         match self.replies.recv_timeout(timeout) {
-            Ok((_, Reply::Hello(hello))) => self.hello = Some(hello),
+            Ok((_, Some(Reply::Hello(hello)))) => self.hello = Some(hello),
+            Ok((_, None)) => return Err(UNREADABLE.to_owned()),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("QEMU closed the agent's port".to_owned()),
         }
@@ -89,6 +92,7 @@ impl Agent {
             let left = timeout.checked_sub(begun.elapsed()).ok_or("the agent does not answer")?;
             match self.replies.recv_timeout(left.min(Duration::from_millis(200))) {
                 Ok((number, reply)) => {
+                    let reply = reply.ok_or(UNREADABLE)?;
                     if let Reply::Hello(hello) = &reply {
                         let other = session != 0 && hello.session != session;
                         self.hello = Some(hello.clone());

@@ -1,6 +1,7 @@
 //! Where the guests' kernels and file systems are.
 
 use std::collections::HashMap;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,11 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Images(HashMap<String, PathBuf>);
 
 impl Images {
-    /// Reads `target/guest-images.env`; without it no test of a guest can say anything, so none passes.
+    /// Reads `target/guest-images.env`, or the list that the variable `IMAD_GUEST_IMAGES` names. Without images no
+    /// test of a guest can say anything, so none passes.
     pub(crate) fn load() -> Self {
-        let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-images.env");
+        let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guest-images.env");
+        let list = env::var_os("IMAD_GUEST_IMAGES").map_or_else(usual, PathBuf::from);
         let text = fs::read_to_string(&list).unwrap_or_else(|error| {
             panic!("{}: {error}: the guests' images are missing, run tests/guest/images/build.sh", list.display())
         });

@@ -49,7 +49,8 @@ pub(crate) struct Setup {
 impl Setup {
     /// Any kernel, initramfs and root file system (a raw image, never written to).
     pub(crate) fn new(kernel: impl AsRef<Path>, initrd: Option<&Path>, root: impl AsRef<Path>) -> Self {
-        let words = ["root=/dev/vda", "rw", "console=ttyS0", "systemd.log_color=0"];
+        // 256 old-style terminals more would be 512 devices for udev to look at.
+        let words = ["root=/dev/vda", "rw", "console=ttyS0", "pty.legacy_count=0", "systemd.log_color=0"];
         Self {
             kernel: kernel.as_ref().to_owned(),
             initrd: initrd.map(Path::to_owned),
