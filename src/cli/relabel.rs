@@ -11,12 +11,11 @@ pub(super) fn run(arguments: &Arguments, verb: &Relabel) -> Result<Answer, Failu
     let root = open_root(arguments)?;
     let selection = selection(&root, &verb.paths, &verb.package)?;
     let from_daemon = if root.is_running() { client::relabel(&selection, !verb.dry_run)? } else { None };
-    let report = match from_daemon {
-        Some(report) => report,
-        None => {
-            let target = Target::open(arguments)?;
-            progress::run(&target.request(&selection, !verb.dry_run)).map_err(|error| failure(&error))?
-        }
+    let report = if let Some(report) = from_daemon {
+        report
+    } else {
+        let target = Target::open(arguments)?;
+        progress::run(&target.request(&selection, !verb.dry_run)).map_err(|error| failure(&error))?
     };
     if arguments.json { render::json(&report) } else { render::label_report(&report) }?;
     Ok(answer(&report))

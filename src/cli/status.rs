@@ -20,9 +20,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
         status::status(&root, None, None, "stopped", stopped)
     });
     if arguments.json {
-        render::json(&status)?
+        render::json(&status)?;
     } else {
-        render::print(&text(&status, root.is_running()))?
+        render::print(&text(&status, root.is_running()))?;
     }
     Ok(Answer::Yes)
 }

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
+/// Renames that may race with one walk before it is given up.
+const RACES: u32 = 64;
+
 /// `/`, or another root that `--root DIR` names. Links, also absolute ones, are followed inside of it
 /// (`openat2(2)`, `RESOLVE_IN_ROOT`).
 #[derive(Debug)]
@@ -45,8 +48,6 @@ impl Root {
     pub fn open_with(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
         // "" is no path to openat2.
         let path = if path.is_empty() { b"/" } else { path };
-        /// Renames that may race with one walk before it is given up.
-        const RACES: u32 = 64;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let mut tries = 0;
         loop {
