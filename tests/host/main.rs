@@ -2,6 +2,7 @@
 //!
 //! What is missing fails the test and is named.
 #![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
 mod fixture;
 mod labels;

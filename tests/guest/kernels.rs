@@ -1,10 +1,11 @@
-//! The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
+//! Kernels that imad can do nothing with: each is said clearly, and the machine boots.
 
 use imad::model::report::{KeyringKind, Loader};
 
-use crate::harness::{Guest, Setup};
+use crate::harness::{Guest, Images, Setup};
 use crate::system::{POLICY, STRICT, boot_report, journal, kernel_messages, settled};
 
+/// The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
 #[test]
 fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
     let guest = Guest::boot(Setup::stock());
@@ -23,4 +24,20 @@ fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
     assert_eq!(status.policy.loaded_by, Loader::Nobody);
     assert!(status.summary.starts_with("Not protected: "), "{}", status.summary);
     guest.sh("cp /usr/bin/true /tmp/true && /tmp/true").ok();
+}
+
+#[test]
+fn a_kernel_without_ima_boots_and_says_so() {
+    let images = Images::load();
+    let (kernel, imad) = (images.kernel().join("bzImage-without-ima"), images.imad());
+    let guest = Guest::boot(Setup::new(kernel, Some(&imad.join("initrd-trusted.img")), imad.join("root.img")));
+    let report = boot_report(&guest);
+    assert!(!report.policy.loaded, "{report:?}");
+    let said = report.problems.iter().find(|problem| problem.what.contains("no IMA"));
+    let said = said.unwrap_or_else(|| panic!("not said: {report:?}"));
+    assert!(journal(&guest, "imad-boot").contains(&said.what));
+    assert!(guest.console().contains(&said.what), "{}", guest.console());
+    let status = settled(&guest);
+    assert_eq!(status.summary, "Not protected: this kernel has no IMA.");
+    assert!(!status.kernel.ima);
 }
