@@ -1,6 +1,7 @@
 //! A private root with real packages in a real package database.
 
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -29,9 +30,9 @@ pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]
 /// Runs a program that must succeed.
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Output {
     let output = output(program.as_ref(), arguments);
-    let shown: Vec<_> = arguments.iter().map(AsRef::as_ref).collect();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{:?} {shown:?}: {}\n{errors}", program.as_ref(), output.status);
+    let shown: Vec<_> = arguments.iter().map(|argument| argument.as_ref().display().to_string()).collect();
+    let (program, errors) = (program.as_ref().display(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {}: {}\n{errors}", shown.join(" "), output.status);
     output
 }
 
@@ -93,9 +94,9 @@ impl PrivateRoot {
         for (number, (path, content, mode)) in files.iter().enumerate() {
             let source = top.join(format!("content{number}"));
             std::fs::write(&source, content).unwrap();
-            install += &format!("install -Dm{mode} '{}' '%{{buildroot}}{path}'\n", source.display());
+            writeln!(install, "install -Dm{mode} '{}' '%{{buildroot}}{path}'", source.display()).unwrap();
             let config = if path.starts_with("/etc/") { "%config(noreplace) " } else { "" };
-            list += &format!("{config}\"{path}\"\n");
+            writeln!(list, "{config}\"{path}\"").unwrap();
         }
         let spec = format!(
             "Name: {name}\nVersion: {version}\nRelease: 1\nSummary: Test\nLicense: MIT\nBuildArch: noarch\nAutoReqProv: no\n\
@@ -110,12 +111,12 @@ impl PrivateRoot {
             &[OsStr::new("-bb"), "--quiet".as_ref(), "--define".as_ref(), define.as_ref(), spec_file.as_ref()],
         );
         let package = top.join(format!("RPMS/noarch/{name}-{version}-1.noarch.rpm"));
-        let signer = match signed {
+        let name = match signed {
             Signed::Good => "ima",
             Signed::Foreign => "foreign",
             Signed::Not => return package,
         };
-        let (key, certificate) = (keys().join(format!("{signer}.key")), keys().join(format!("{signer}.pem")));
+        let (key, certificate) = (keys().join(format!("{name}.key")), keys().join(format!("{name}.pem")));
         let arguments: [&OsStr; 5] =
             ["--key".as_ref(), key.as_ref(), "--cert".as_ref(), certificate.as_ref(), package.as_ref()];
         run(example("sign-rpm"), &arguments);

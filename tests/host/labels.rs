@@ -24,7 +24,7 @@ fn a_signed_package_is_labelled_once_and_stays() {
     let package = root.build("hello", "1.0", FILES, Signed::Good);
     let checked = run("rpm", &[OsStr::new("-K"), "--nosignature".as_ref(), package.as_ref()]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains("digests OK"));
-    root.install(&[package.clone()]);
+    root.install(std::slice::from_ref(&package));
     assert_eq!(root.label("usr/bin/hello"), None);
 
     let before = std::fs::metadata(root.join("usr/bin/hello")).unwrap().modified().unwrap();

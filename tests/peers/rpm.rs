@@ -1,5 +1,6 @@
 //! Headers of a real database, read as rpm reads them.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -76,7 +77,7 @@ fn a_package_reads_as_rpm_reads_it() {
     for file in &package.files {
         let digest = file.digest.as_ref().map_or_else(String::new, |(_, digest)| hex(digest));
         let path = String::from_utf8_lossy(&file.path);
-        ours += &format!("{path}|{}|{}|{}|{}|{digest}\n", file.size, file.mode, file.flags, file.state);
+        writeln!(ours, "{path}|{}|{}|{}|{}|{digest}", file.size, file.mode, file.flags, file.state).unwrap();
     }
     assert_eq!(ours, theirs);
     assert_eq!(database.numbers_by(Index::BaseName, b"with space").unwrap(), numbers);

@@ -21,16 +21,16 @@ enum Expect {
     Answer,
 }
 
+fn chapter(title: &str) {
+    println!("\n== {title}");
+}
+
 struct Story {
     guest: Guest,
     failed: Vec<String>,
 }
 
 impl Story {
-    fn chapter(&self, title: &str) {
-        println!("\n== {title}");
-    }
-
     /// Runs a line in the guest's shell and shows it with its output, at most `lines` lines.
     fn step(&mut self, line: &str, expect: &Expect, lines: usize) -> Output {
         let output = self.guest.command(&["/bin/sh", "-c", line]).timeout(Duration::from_secs(300)).output();
@@ -84,29 +84,29 @@ fn main() -> ExitCode {
     let mut story = Story { guest: Guest::boot(Setup::trusted()), failed: Vec::new() };
     println!("Booted in {} s.", begin.elapsed().as_secs());
 
-    story.chapter("imad-boot put the certificate into .ima and loaded the signed policy, from the initramfs, once");
+    chapter("imad-boot put the certificate into .ima and loaded the signed policy, from the initramfs, once");
     story.step("keyctl show %keyring:.ima", &Expect::Success, 8);
     story.step("journalctl -b -u imad-boot -o cat --no-pager | grep -v systemd", &Expect::Success, 8);
     story.step("dmesg | grep 'ima: policy update'", &Expect::Success, 4);
 
-    story.chapter("a program of a package runs; its copy runs nowhere, not even on the tmpfs that the samples exempt");
+    chapter("a program of a package runs; its copy runs nowhere, not even on the tmpfs that the samples exempt");
     story.step("ip -brief link", &Expect::Success, 4);
     for copy in ["/tmp/ip", "/dev/shm/ip", "/root/ip"] {
         story.step(&format!("cp $(command -v ip) {copy}; {copy} link"), &Expect::Denied, 2);
     }
     story.step("imactl explain /tmp/ip", &Expect::Answer, 8);
 
-    story.chapter("a file that somebody tampered with is denied");
+    chapter("a file that somebody tampered with is denied");
     story.wait("the first count of labels", |status| status.labels.is_some());
     story.step("printf x >> /usr/bin/lsattr; lsattr /root", &Expect::Denied, 2);
     story.step("imactl explain /usr/bin/lsattr", &Expect::Answer, 8);
 
-    story.chapter("dnf installs a signed package: its program runs at once");
+    chapter("dnf installs a signed package: its program runs at once");
     story.step("dnf -q -y --disablerepo='*' --enablerepo=imad-good install imad-hello", &Expect::Success, 6);
     story.wait_for_package("imad-hello-");
     story.step("imad-hello", &Expect::Success, 2);
 
-    story.chapter("an unsigned package is installed too, but its program is denied, and imad names it");
+    chapter("an unsigned package is installed too, but its program is denied, and imad names it");
     story.step("rpm -U --oldpackage /srv/repo/unsigned/imad-hello-*.rpm", &Expect::Success, 4);
     story.wait("the unsigned package", |status| {
         status.last_transaction.as_ref().is_some_and(|seen| !seen.denied.is_empty())
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
     story.step("imactl explain /usr/bin/imad-hello", &Expect::Answer, 8);
     story.step("journalctl -b -u imad -o cat --no-pager | tail -n 2", &Expect::Success, 6);
 
-    story.chapter("the same on D-Bus, for any user, and in one view");
+    chapter("the same on D-Bus, for any user, and in one view");
     let property = "busctl --no-pager get-property org.imad1 /org/imad1";
     story.step(
         &format!("setpriv --reuid=65534 --clear-groups {property} org.imad1.Manager State"),
