@@ -28,23 +28,23 @@ pub(crate) fn files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
 }
 
 fn manual_pages() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut command = imad::cli::command();
+    let mut command = imad::cli::command().disable_help_subcommand(true);
     // Gives the verbs their full names and the global options.
     command.build();
-    let mut pages = Vec::new();
-    let mut render = |command: &clap::Command, more: &str| {
-        let man = Man::new(command.clone()).manual("User commands").source("imad").date("");
-        let mut page = Vec::new();
-        man.render(&mut page)?;
-        page.extend(more.as_bytes());
-        pages.push((Path::new("docs/man").join(man.get_filename()), page));
-        Ok::<_, io::Error>(())
-    };
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        render(verb, "")?;
-    }
-    render(&command.clone().disable_help_subcommand(true), MORE_OF_IMACTL_1)?;
-    Ok(pages)
+    let verbs = command.get_subcommands().map(|verb| manual_page(verb, ""));
+    std::iter::once(manual_page(&command, MORE_OF_IMACTL_1)).chain(verbs).collect()
+}
+
+fn manual_page(command: &clap::Command, more: &str) -> io::Result<(PathBuf, Vec<u8>)> {
+    let man = Man::new(command.clone()).manual("User commands").source("imad").date("");
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    let page = String::from_utf8(page)
+        .map_err(io::Error::other)?
+        // clap_mangen leaves an empty date out, so that what follows slips into its place.
+        .replacen(" 1  imad ", " 1 \"\" imad ", 1)
+        .replacen(".SH EXTRA\nExit status: ", ".SH \"EXIT STATUS\"\n", 1);
+    Ok((Path::new("docs/man").join(man.get_filename()), (page + more).into_bytes()))
 }
 
 #[allow(dead_code, reason = "tests/generated.rs takes this file in as a module")]

@@ -1,0 +1,55 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_imactl_global_optspecs
+    string join \n json root= h/help V/version
+end
+
+function __fish_imactl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_imactl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_imactl_using_subcommand
+    set -l cmd (__fish_imactl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c imactl -n "__fish_imactl_needs_command" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_needs_command" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_needs_command" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_needs_command" -s V -l version -d 'Print version'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "status" -d 'Show what is protected here, and what wants mending'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "check" -d 'Verify the labels of packaged files against their content'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "explain" -d 'Say in what state a file\'s label is, why, and what mends it'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imactl -n "__fish_imactl_using_subcommand status" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand status" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand status" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l package -d 'Only the files of this package; may be repeated' -r
+complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l dry-run -d 'Write nothing, say what would be written'
+complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand relabel" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand check" -l package -d 'Only the files of this package; may be repeated' -r
+complete -c imactl -n "__fish_imactl_using_subcommand check" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand check" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand check" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "status" -d 'Show what is protected here, and what wants mending'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "check" -d 'Verify the labels of packaged files against their content'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "explain" -d 'Say in what state a file\'s label is, why, and what mends it'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# All that CI runs, with the wall time of each part. The guests' images are built beside the quick parts: most of that is
+# one compiler, one package manager or one network connection at work.
+#
+#   tests/check.sh          everything
+#   tests/check.sh lint     formatting, clippy, shell scripts, units and other static files
+#   tests/check.sh test     the tests without a guest
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+what=${1:-all}
+times=
+images=
+
+# step NAME COMMAND…: runs it, notes its time.
+step() {
+    local name=$1 begin=$SECONDS status=0
+    shift
+    printf '\n=== %s\n' "$name"
+    "$@" || status=$?
+    times+=$(printf '%6d s  %s%s' $((SECONDS - begin)) "$name" "$([ $status = 0 ] || echo ' FAILED')")$'\n'
+    [ $status = 0 ] || exit "$status"
+}
+
+finish() {
+    local status=$?
+    # The images' build is a process group of its own; what it finished stays in the cache.
+    if [ -n "$images" ] && kill -0 "$images" 2>/dev/null; then kill -- "-$images" 2>/dev/null || true; fi
+    printf '\n%s%6d s  in all\n' "$times" "$SECONDS"
+    exit "$status"
+}
+trap finish EXIT
+
+scripts() {
+    # shellcheck disable=SC2016 # for the inner shell
+    git ls-files -z --cached --others --exclude-standard | xargs -0 -n1 sh -c '
+        [ -f "$1" ] || exit 0
+        case $1 in *.sh | .ci/run) ;; *) head -c 30 "$1" | grep -qaE "^#!(/usr)?/bin/(env )?(ba|da|)sh" || exit 0 ;; esac
+        printf "%s\0" "$1"' - | xargs -0 shellcheck -x
+}
+
+lint() {
+    step formatting cargo fmt --check
+    step 'shell scripts' scripts
+    step 'static files' tests/static.sh
+    step clippy cargo clippy --locked --quiet --all-targets -- -D warnings
+}
+
+tests() {
+    step 'build' cargo build --locked --quiet --bins --examples
+    step 'tests' cargo test --locked --quiet --lib --bins --test layers --test generated --test peers --test host
+    step 'initramfs image' tests/dracut.sh
+}
+
+wait_for_images() {
+    local status=0
+    wait "$images" || status=$?
+    images=
+    if [ $status != 0 ]; then tail -n 60 target/images.log; else tail -n 3 target/images.log; fi
+    return $status
+}
+
+step setup tests/setup.sh
+case $what in
+lint) lint ;;
+test) tests ;;
+all)
+    mkdir -p target
+    set -m
+    tests/guest/images/build.sh >target/images.log 2>&1 &
+    images=$!
+    set +m
+    lint
+    tests
+    step 'images (what was left of them)' wait_for_images
+    step 'guest tests' cargo test --locked --quiet --test guest
+    ;;
+*)
+    echo "usage: $0 [lint|test]" >&2
+    exit 2
+    ;;
+esac
