@@ -64,8 +64,9 @@ build() {
     rm -rf "$work/buildroot"
 
     sign_rpm --key "$keys/ima.key" --cert "$keys/ima.pem" "$out"/rpms/*.rpm >&2
+    shares=("$out/rpms:/mnt")
     # shellcheck disable=SC2016 # expanded in the root
-    share=$out/rpms in_root "$root" sh -euc \
+    in_root "$root" sh -euc \
         'rpm -i --justdb --nodeps --noscripts --nosignature --replacefiles --ignoresize /mnt/*.rpm && dnf -q check' >&2
     rm -rf "$root"/var/cache/dnf "$root"/var/log/*.log*
     sign_rpm --label-root "$root" "$out"/rpms/*.rpm | tee "$out/counts" >&2

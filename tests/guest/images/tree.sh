@@ -42,7 +42,7 @@ configure() {
 # The packages' disk, where the machine has one: mounted when first looked at.
 /dev/disk/by-label/imad-repo /srv/repo ext4 ro,noauto,nofail,x-systemd.automount,x-systemd.device-timeout=10s 0 0
 END
-    install -d "$root/srv/repo" "$root/etc/systemd/journald.conf.d" "$root/etc/systemd/system.conf.d" \
+    install -d "$root/srv/repo" "$root/usr/lib/modules" "$root/etc/systemd/journald.conf.d" "$root/etc/systemd/system.conf.d" \
         "$root/etc/yum.repos.d"
     # No line is lost, and nothing is written to the disk for it.
     printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n' >"$root/etc/systemd/journald.conf.d/guest.conf"
@@ -58,7 +58,7 @@ clean_requirements_on_remove=True
 metadata_expire=-1
 END
     for name in base good newer unsigned foreign imad; do
-        printf '[%s]\nname=imad test packages: %s\nbaseurl=file:///srv/repo/%s\nenabled=%d\n\n' \
+        printf '[imad-%s]\nname=imad test packages: %s\nbaseurl=file:///srv/repo/%s\nenabled=%d\n\n' \
             "$name" "$name" "$name" "$([ $name != good ] && [ $name != imad ] || echo 1)"
     done >"$root/etc/yum.repos.d/imad-test.repo"
 }
