@@ -31,12 +31,19 @@ finish() {
 }
 trap finish EXIT
 
+# Every shell script: those that run by themselves, then those that others take in, whose variables come from and go to
+# their users.
 scripts() {
-    # shellcheck disable=SC2016 # for the inner shell
-    git ls-files -z --cached --others --exclude-standard | xargs -0 -n1 sh -c '
-        [ -f "$1" ] || exit 0
-        case $1 in *.sh | .ci/run) ;; *) head -c 30 "$1" | grep -qaE "^#!(/usr)?/bin/(env )?(ba|da|)sh" || exit 0 ;; esac
-        printf "%s\0" "$1"' - | xargs -0 shellcheck -x
+    local file alone=() taken_in=()
+    while IFS= read -rd '' file; do
+        [ -f "$file" ] || continue
+        if head -c 30 "$file" | grep -qaE '^#!(/usr)?/bin/(env )?(ba|da|)sh'; then
+            alone+=("$file")
+        elif [[ $file == *.sh ]]; then
+            taken_in+=("$file")
+        fi
+    done < <(git ls-files -z --cached --others --exclude-standard)
+    shellcheck "${alone[@]}" && shellcheck --severity=warning --exclude=SC2034,SC2154 "${taken_in[@]}"
 }
 
 lint() {
