@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::disk;
 use super::limit::{self, Permit};
-use super::machine::{Machine, Memory};
+use super::machine::{Begin, Machine};
 use super::run::{Output, Run};
 use super::setup::{Setup, Stage};
 use super::state::State;
@@ -80,9 +80,10 @@ impl Guest {
             let name = format!("disk{number}");
             disk::overlay(&state.path(&name), "qcow2", &guest.path(&name)).map_err(Failure)?;
         }
-        fs::copy(state.path("console"), guest.path("console")).map_err(|error| guest.failure(&error.to_string()))?;
-        let memory = Memory::Saved(state.folder());
-        let machine = Machine::start(&guest.setup, guest.folder.path(), &memory).map_err(Failure)?;
+        for name in ["console", "ram"] {
+            disk::copy_sparse(&state.path(name), &guest.path(name)).map_err(Failure)?;
+        }
+        let machine = Machine::start(&guest.setup, guest.folder(), Begin::Saved).map_err(Failure)?;
         *guest.machine.borrow_mut() = Some(machine);
         guest.with("restoring", |machine| {
             machine.qmp.restore(&state.path("state"))?;
@@ -118,7 +119,11 @@ impl Guest {
     pub(crate) fn try_start(&self) -> Result<(), Failure> {
         assert!(self.machine.borrow().is_none(), "the guest runs already");
         let begun = Instant::now();
-        let machine = Machine::start(&self.setup, self.folder(), &Memory::Fresh).map_err(|e| self.failure(&e))?;
+        // Nothing of an earlier boot is in the memory of a machine that was off.
+        if self.path("ram").exists() {
+            fs::remove_file(self.path("ram")).map_err(|error| self.failure(&error.to_string()))?;
+        }
+        let machine = Machine::start(&self.setup, self.folder(), Begin::Boot).map_err(|e| self.failure(&e))?;
         *self.machine.borrow_mut() = Some(machine);
         self.reach(self.setup.until, None, self.setup.boot_timeout)?;
         self.booted.set(begun.elapsed());

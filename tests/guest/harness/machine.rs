@@ -18,12 +18,13 @@ use super::setup::Setup;
 /// After these words on the console nothing more is to be expected of a guest.
 const DEAD: [&str; 2] = ["Kernel panic - not syncing", "Freezing execution."];
 
-/// Where a machine's memory comes from.
-pub(super) enum Memory<'a> {
-    /// A new file that can be saved.
-    Fresh,
-    /// A saved machine's folder; what is written stays with this process.
-    Saved(&'a Path),
+/// Where a machine begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// With the firmware and a kernel.
+    Boot,
+    /// Where a saved machine was; `Qmp::restore` has to follow.
+    Saved,
 }
 
 pub(super) struct Machine {
@@ -34,8 +35,8 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Starts QEMU on the disks `disk0`, `disk1`, … of a guest's folder.
-    pub(super) fn start(setup: &Setup, folder: &Path, memory: &Memory) -> Result<Self, String> {
+    /// Starts QEMU on the disks `disk0`, `disk1`, … and the memory `ram` of a guest's folder.
+    pub(super) fn start(setup: &Setup, folder: &Path, begin: Begin) -> Result<Self, String> {
         let listener = |name: &str| {
             let path = folder.join(name);
             if path.exists() {
@@ -53,7 +54,7 @@ impl Machine {
         let file = folder.join("console");
         let read = fs::metadata(&file).map_or(0, |metadata| metadata.len());
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]).args(arguments(setup, folder, memory)?);
+        command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]).args(arguments(setup, folder, begin)?);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         let mut qemu = Unconnected(Some(spawn(command)?));
         let port = qemu.accept(&port, folder)?;
@@ -141,18 +142,15 @@ impl Drop for Unconnected {
     }
 }
 
-fn arguments(setup: &Setup, folder: &Path, memory: &Memory) -> Result<Vec<OsString>, String> {
+fn arguments(setup: &Setup, folder: &Path, begin: Begin) -> Result<Vec<OsString>, String> {
     let mut list: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| list.extend(words.iter().map(OsString::from));
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| format!("{}: not UTF-8", path.display()));
-    let (ram, share) = match memory {
-        Memory::Fresh => (folder.join("ram"), "on"),
-        Memory::Saved(saved) => (saved.join("ram"), "off"),
-    };
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg,thread=multi", "-cpu", "max"]);
     add(&["-machine", "pc,memory-backend=ram", "-smp", &setup.cpus.to_string(), "-m", &setup.memory.to_string()]);
-    let backend = format!("memory-backend-file,id=ram,size={}M,share={share},mem-path={}", setup.memory, text(&ram)?);
-    add(&["-object", &backend]);
+    // A file, so that a saved machine's memory is a copy of it and nothing that QEMU has to write and read.
+    let ram = text(&folder.join("ram"))?;
+    add(&["-object", &format!("memory-backend-file,id=ram,size={}M,share=on,mem-path={ram}", setup.memory)]);
     add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
     // QEMU calls us: there is no moment at which it listens and we do not know.
     add(&["-chardev", &format!("socket,id=agent,path={}", text(&folder.join("agent"))?)]);
@@ -169,7 +167,7 @@ fn arguments(setup: &Setup, folder: &Path, memory: &Memory) -> Result<Vec<OsStri
     if let Some(initrd) = &setup.initrd {
         add(&["-initrd", &text(initrd)?]);
     }
-    if matches!(memory, Memory::Saved(_)) {
+    if begin == Begin::Saved {
         add(&["-incoming", "defer"]);
     }
     Ok(list)

@@ -93,10 +93,10 @@ fn new_session() -> io::Result<u64> {
 fn hello(session: u64) -> io::Result<Hello> {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
     let initramfs = Path::new("/etc/initrd-release").exists();
-    // systemd keeps a link with the invocation id of every service that runs.
+    // A service that runs has a control group.
     let emergency = ["dracut-emergency.service", "emergency.service", "rescue.service"]
         .into_iter()
-        .find(|unit| fs::symlink_metadata(format!("/run/systemd/units/invocation:{unit}")).is_ok())
+        .find(|unit| Path::new("/sys/fs/cgroup/system.slice").join(unit).exists())
         .map(str::to_owned);
     Ok(Hello { session, boot_id, initramfs, emergency })
 }
