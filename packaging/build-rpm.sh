@@ -27,7 +27,7 @@ version=$(sed -n 's/^Version:[[:space:]]*//p' "$spec")
 # The tree's files, NUL-separated: tracked ones that are still there, and new ones.
 tree() {
     local file
-    git -C "$top" ls-files -z --cached --others --exclude-standard | sort -zu | while IFS= read -rd '' file; do
+    git -C "$top" ls-files -z --cached --others --exclude-standard | LC_ALL=C sort -zu | while IFS= read -rd '' file; do
         if [ -e "$file" ] || [ -L "$file" ]; then printf '%s\0' "$file"; fi
     done
 }
