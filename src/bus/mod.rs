@@ -18,6 +18,8 @@ pub mod policy;
 pub mod request;
 pub mod view;
 
+use std::pin::Pin;
+
 use zbus::object_server::Interface;
 
 use job::{Job, JobRecord, Kind};
@@ -50,6 +52,11 @@ pub fn xml() -> Vec<(String, String)> {
         document(&Labels::new(desk)),
         document(&job),
     ]
+}
+
+/// The next item of a stream of signals or property values; `None` where the connection ended.
+pub async fn next<S: zbus::export::futures_core::Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    std::future::poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }
 
 fn document<I: Interface>(interface: &I) -> (String, String) {

@@ -47,7 +47,7 @@ pub struct View {
     /// The status as last gathered, with the daemon's own part up to date.
     pub status: Status,
     /// The files whose labels are not good, as far as they are kept, by path.
-    pub files: Vec<FileReport>,
+    pub files: Arc<Vec<FileReport>>,
     /// The jobs whose objects are there, by number.
     pub jobs: BTreeMap<u32, Arc<JobRecord>>,
 }

@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod keyring;
 pub mod kmsg;
 pub mod mount;
+pub mod process;
 pub mod root;
 pub mod rpmdb;
 pub mod securityfs;

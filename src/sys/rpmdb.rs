@@ -62,11 +62,19 @@ impl DbError {
             if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
     }
 
+    /// Whether somebody holds a lock inside of the database that did not fall in time.
+    pub fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Sqlite { source, .. }
+            if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
     /// The step that mends it.
     pub fn next_step(&self) -> String {
         match self {
             Self::Absent => "install packages with rpm or dnf, or name the right root with --root".to_owned(),
             Self::Backend { .. } => "rpm --rebuilddb with %_db_backend sqlite".to_owned(),
+            Self::Sqlite { path, .. } if self.is_busy() => format!("see who locks it: fuser -v {path}"),
             _ if self.is_corrupt() => "rpmdb --rebuilddb, or restore the database from a backup".to_owned(),
             Self::Open { path, .. } | Self::Sqlite { path, .. } => format!("look at {path} (rpmdb --verifydb)"),
         }

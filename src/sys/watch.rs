@@ -3,13 +3,16 @@
 //! The last thing that rpm does is to close `.rpm.lock`, which it opened for writing (`IN_CLOSE_WRITE`); a query touches
 //! `-wal` and `-shm` only. `rpm --rebuilddb` puts another folder in the place of the watched one, a backup may be
 //! copied over the database, and a folder that is not there yet is awaited at the deepest folder above it that is.
-#![forbid(unsafe_code)]
+#![expect(unsafe_code, reason = "AsyncFd wants a promise about the descriptor")]
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::root::Root;
 use super::rpmdb::{FOLDERS, LOCK, SQLITE};
@@ -49,6 +52,12 @@ impl Watch {
         let mut watch = Self { inotify: Inotify::init()?, watched: Vec::new() };
         watch.place(root)?;
         Ok(watch)
+    }
+
+    /// Lets the current tokio runtime wait for changes.
+    pub fn into_async(self) -> io::Result<AsyncFd<Self>> {
+        // SAFETY: the descriptor is `inotify`'s, which owns it, is never replaced, and lives as long as `self`.
+        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
     }
 
     /// Watches what is there now.
@@ -103,8 +112,8 @@ impl Watch {
                 let change = if event.mask.contains(EventMask::Q_OVERFLOW) {
                     Some(Change::Lost)
                 } else {
-                    let roles = self.watched.iter().filter(|(wd, _)| *wd == event.wd);
-                    roles.filter_map(|(_, role)| change(role, event.mask, event.name)).next()
+                    let mut roles = self.watched.iter().filter(|(wd, _)| *wd == event.wd);
+                    roles.find_map(|(_, role)| change(role, event.mask, event.name))
                 };
                 changes.extend(change.filter(|change| changes.last() != Some(change)));
             }

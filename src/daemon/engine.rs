@@ -1,0 +1,599 @@
+//! What the daemon does when: a pure machine from events to actions. Files, clock, bus and threads are its shell's
+//! (`run.rs`).
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::record::{Line, Saved, transaction};
+use super::tally::Tally;
+use crate::bus::job::Kind;
+use crate::bus::view::Condition;
+use crate::model::report::{LabelCounts, LabelReport, Problem, Transaction};
+use crate::ops::labels::{PackageLabels, RunError, Selection};
+use crate::sys::watch::Change;
+
+/// Jobs that may wait; more are refused.
+const WAITING: usize = 16;
+
+/// What a problem is about; one at a time is known of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// A configuration file.
+    Configuration,
+    /// The package database as a whole.
+    Database,
+    /// Packages in it.
+    Packages,
+    /// The watches on it.
+    Watch,
+    /// `/var/lib/imad`.
+    State,
+    /// The bus.
+    Bus,
+    /// The daemon's own program.
+    Program,
+}
+
+/// The state of rpm's transaction lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Nobody holds it, or it cannot be looked at.
+    Free,
+    /// A process holds it: its close will be an event.
+    Held,
+}
+
+/// Why the database could not be surveyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// What and what next.
+    pub(super) problem: Problem,
+    /// No event will tell when it is over: somebody holds a lock inside of the database.
+    pub(super) silent: bool,
+}
+
+/// The daemon's program on disk, against the one that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Program {
+    /// The same, or none that concerns this daemon.
+    Same,
+    /// Another, which the kernel will let run.
+    Replaced,
+    /// Another, which would be denied.
+    Denied(Problem),
+}
+
+/// What a job found.
+pub(super) type Outcome = Result<(LabelReport, Vec<PackageLabels>), RunError>;
+
+/// What happens to the daemon.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// It is set up; this is what it wrote down when it ran last.
+    Started(Saved),
+    /// Something happened to the database.
+    Changed(Change),
+    /// Answer to [`Action::LookAtLock`].
+    Lock(Lock),
+    /// Answer to [`Action::Survey`]: the numbers of all packages.
+    Surveyed(Result<BTreeSet<i64>, Trouble>),
+    /// The timer of [`Action::ArmTimer`] is over.
+    Timer,
+    /// Somebody asks for a job. The order's number is handed out by [`Engine::accept`].
+    Ordered(u32, Kind, Selection, bool),
+    /// Somebody wants a job to end.
+    Cancelled(u32),
+    /// A job ended.
+    Ended(u32, Outcome),
+    /// A problem came, or went.
+    Problem(Source, Option<Problem>),
+    /// Answer to [`Action::LookAtProgram`].
+    Program(Program),
+    /// The configuration or the keys are others, so every label may be judged otherwise.
+    RulesChanged,
+    /// The daemon is to end.
+    Stop,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(super) enum Action {
+    /// See who holds rpm's lock.
+    LookAtLock,
+    /// Read the numbers of all packages.
+    Survey,
+    /// Send [`Event::Timer`] in a while.
+    ArmTimer,
+    /// Forget the timer.
+    DisarmTimer,
+    /// Show a job.
+    Show(u32, Kind),
+    /// Begin a job.
+    Begin(Order),
+    /// Make a running job end soon.
+    Cancel(u32),
+    /// A job ended. What it found goes to whoever asks.
+    Close(u32, Closed),
+    /// Write this down.
+    Save(Saved),
+    /// Tell everybody of the transaction.
+    Announce(Transaction),
+    /// A line for the journal.
+    Say(Line),
+    /// Gather the status anew.
+    Gather,
+    /// See whether the daemon's program was replaced.
+    LookAtProgram,
+    /// Become the new program.
+    Execute,
+    /// End.
+    Exit,
+}
+
+/// How a job ended.
+#[derive(Debug, PartialEq)]
+pub(super) enum Closed {
+    /// Done.
+    Done(LabelReport),
+    /// Not done, and why.
+    Failed(RunFailure),
+    /// Cancelled.
+    Canceled,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum RunFailure {
+    /// The database could not be read.
+    Database(Problem),
+    /// A package is not installed.
+    NoSuchPackage(Problem),
+}
+
+/// A job to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    /// Its number.
+    pub(super) id: u32,
+    /// Why.
+    pub(super) kind: Kind,
+    /// Which files.
+    pub(super) selection: Selection,
+    /// Whether labels are written.
+    pub(super) write: bool,
+    /// The packages that a transaction brought.
+    added: BTreeSet<i64>,
+    /// How many packages it removed.
+    removed: u64,
+    /// When its lock was seen to have fallen.
+    since: u64,
+}
+
+/// Something that is done once at a time, and once more if it was wanted meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Turn {
+    /// It is not being done.
+    #[default]
+    Free,
+    /// It is being done.
+    Going,
+    /// It is being done and wanted again.
+    Again,
+}
+
+impl Turn {
+    /// It is wanted: `true` where it is to begin.
+    pub(super) fn want(&mut self) -> bool {
+        let begin = *self == Self::Free;
+        *self = if begin { Self::Going } else { Self::Again };
+        begin
+    }
+
+    /// It was done: `true` where it is wanted again.
+    pub(super) fn end(&mut self) -> bool {
+        std::mem::take(self) == Self::Again
+    }
+}
+
+/// Where the daemon is between start and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Life {
+    /// The first run over all labels has not ended.
+    #[default]
+    Starting,
+    Running,
+    Stopping,
+}
+
+/// The machine.
+#[derive(Debug, Default)]
+pub(super) struct Engine {
+    tally: Tally,
+    /// When the tally was last changed, and what the last run took.
+    counted: Option<(u64, u64)>,
+    /// Labels that the last run wrote.
+    written: u64,
+    problems: BTreeMap<Source, Problem>,
+    last_transaction: Option<Transaction>,
+    /// Highest package number that was ever dealt with, from the run before this one.
+    newest: i64,
+    /// Packages in the database, as last surveyed.
+    known: Option<BTreeSet<i64>>,
+    /// All labels are to be judged after the next survey.
+    rescan: bool,
+    /// A look at the lock and a survey.
+    look: Turn,
+    /// The timer runs.
+    timer: bool,
+    /// When the lock was seen to have fallen.
+    since: u64,
+    next_id: u32,
+    queue: VecDeque<Order>,
+    running: Vec<Order>,
+    life: Life,
+    /// Look at the program once no job is left.
+    program: bool,
+}
+
+impl Engine {
+    pub(super) fn new() -> Self {
+        Self { rescan: true, ..Self::default() }
+    }
+
+    /// How the daemon fares.
+    pub(super) fn condition(&self) -> Condition {
+        match (self.problems.is_empty(), self.life) {
+            (false, _) => Condition::Degraded,
+            (true, Life::Starting) => Condition::Starting,
+            (true, _) => Condition::Running,
+        }
+    }
+
+    /// What keeps the daemon from its work.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.problems.values().cloned().collect()
+    }
+
+    /// The label counts of all packages; `None` before the first run has ended.
+    pub(super) fn counts(&self) -> Option<LabelCounts> {
+        let (counted_time_us, duration_us) = self.counted?;
+        Some(LabelCounts { written: self.written, counted_time_us, duration_us, ..self.tally.counts() })
+    }
+
+    pub(super) const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(super) const fn last_transaction(&self) -> Option<&Transaction> {
+        self.last_transaction.as_ref()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.life == Life::Stopping
+    }
+
+    /// Whether a job waits or is being done.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.running.is_empty()
+    }
+
+    /// A number for a job that somebody asks for; `None` where too many wait.
+    pub(super) fn accept(&mut self) -> Option<u32> {
+        if self.is_stopping() || self.queue.len() >= WAITING {
+            return None;
+        }
+        self.next_id += 1;
+        Some(self.next_id)
+    }
+
+    /// Takes an event at a time of the wall clock.
+    pub(super) fn handle(&mut self, event: Event, now: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Started(saved) => {
+                self.newest = saved.newest;
+                self.last_transaction = saved.last_transaction;
+                self.look.want();
+                actions.push(Action::Survey);
+            }
+            Event::Changed(change) => {
+                self.rescan |= change == Change::FolderReplaced;
+                self.look(&mut actions);
+            }
+            Event::Timer => {
+                self.timer = false;
+                self.look(&mut actions);
+            }
+            Event::Lock(Lock::Held) => {
+                // Its close is an event, unless the process lets go of the lock and keeps the file open.
+                self.arm(true, &mut actions);
+                self.looked(&mut actions);
+            }
+            Event::Lock(Lock::Free) => {
+                self.since = now;
+                self.arm(false, &mut actions);
+                actions.push(Action::Survey);
+            }
+            Event::Surveyed(result) => {
+                self.surveyed(result, now, &mut actions);
+                self.looked(&mut actions);
+            }
+            Event::Ordered(id, kind, selection, write) => {
+                let order = Order { selection, write, ..self.order(id, kind) };
+                self.enqueue(order, &mut actions);
+            }
+            Event::Cancelled(id) => self.cancel(id, &mut actions),
+            Event::Ended(id, outcome) => self.ended(id, outcome, now, &mut actions),
+            Event::Problem(source, problem) => self.problem(source, problem, &mut actions),
+            Event::Program(program) => self.program(program, &mut actions),
+            Event::RulesChanged => {
+                self.rescan = true;
+                self.look(&mut actions);
+            }
+            Event::Stop => {
+                self.life = Life::Stopping;
+                for order in std::mem::take(&mut self.queue) {
+                    actions.push(Action::Close(order.id, Closed::Canceled));
+                }
+                actions.extend(self.running.iter().map(|order| Action::Cancel(order.id)));
+                if self.running.is_empty() {
+                    actions.push(Action::Exit);
+                }
+            }
+        }
+        actions
+    }
+
+    /// Looks at the database, now or as soon as the look that is going on is over.
+    fn look(&mut self, actions: &mut Vec<Action>) {
+        if !self.is_stopping() && self.look.want() {
+            actions.push(Action::LookAtLock);
+        }
+    }
+
+    fn looked(&mut self, actions: &mut Vec<Action>) {
+        if self.look.end() {
+            self.look(actions);
+        }
+    }
+
+    fn arm(&mut self, wanted: bool, actions: &mut Vec<Action>) {
+        match (self.timer, wanted) {
+            (false, true) => actions.push(Action::ArmTimer),
+            (true, false) => actions.push(Action::DisarmTimer),
+            _ => {}
+        }
+        self.timer = wanted;
+    }
+
+    fn surveyed(&mut self, result: Result<BTreeSet<i64>, Trouble>, now: u64, actions: &mut Vec<Action>) {
+        let numbers = match result {
+            Ok(numbers) => numbers,
+            Err(trouble) => {
+                // Whatever is there afterwards need not be what was there before.
+                self.rescan = true;
+                self.problem(Source::Database, Some(trouble.problem), actions);
+                self.arm(trouble.silent, actions);
+                return;
+            }
+        };
+        self.problem(Source::Database, None, actions);
+        if self.is_stopping() {
+            return;
+        }
+        let old = self.known.replace(numbers.clone());
+        if std::mem::take(&mut self.rescan) {
+            let mut order = Order { selection: Selection::All, write: true, ..self.numbered(Kind::Catchup) };
+            if old.is_none() && self.newest > 0 {
+                order.added = numbers.range(self.newest + 1..).copied().collect();
+            }
+            if !self.queue.iter().any(|order| order.kind == Kind::Catchup) {
+                self.enqueue(order, actions);
+            }
+            return;
+        }
+        let old = old.unwrap_or_default();
+        let added: BTreeSet<i64> = numbers.difference(&old).copied().collect();
+        let removed = old.difference(&numbers).count() as u64;
+        if !added.is_empty() {
+            let selection = Selection::Numbers(added.iter().copied().collect());
+            let order = self.numbered(Kind::Transaction);
+            self.enqueue(Order { selection, write: true, added, removed, since: self.since, ..order }, actions);
+        } else if removed > 0 {
+            self.tally.retain(&numbers);
+            self.counted = self.counted.map(|(_, duration)| (now, duration));
+            let order = Order { removed, since: self.since, ..self.order(0, Kind::Transaction) };
+            self.finish(&order, &LabelReport::default(), &[], now, actions);
+            actions.push(Action::Gather);
+            self.idle(actions);
+        }
+    }
+
+    fn order(&self, id: u32, kind: Kind) -> Order {
+        let selection = Selection::Numbers(Vec::new());
+        Order { id, kind, selection, write: false, added: BTreeSet::new(), removed: 0, since: self.since }
+    }
+
+    fn numbered(&mut self, kind: Kind) -> Order {
+        self.next_id += 1;
+        self.order(self.next_id, kind)
+    }
+
+    fn enqueue(&mut self, order: Order, actions: &mut Vec<Action>) {
+        actions.push(Action::Show(order.id, order.kind));
+        self.queue.push_back(order);
+        self.begin(actions);
+    }
+
+    /// Begins what can be begun. Transactions do not wait for long work: what they bring is to run soon.
+    fn begin(&mut self, actions: &mut Vec<Action>) {
+        let is_quick = |order: &Order| order.kind == Kind::Transaction;
+        for quick in [true, false] {
+            if self.is_stopping() || self.running.iter().any(|order| is_quick(order) == quick) {
+                continue;
+            }
+            let place = self.queue.iter().position(|order| is_quick(order) == quick);
+            if let Some(order) = place.and_then(|place| self.queue.remove(place)) {
+                actions.push(Action::Begin(order.clone()));
+                self.running.push(order);
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: u32, actions: &mut Vec<Action>) {
+        if let Some(place) = self.queue.iter().position(|order| order.id == id)
+            && let Some(order) = self.queue.remove(place)
+        {
+            self.abandon(&order);
+            actions.push(Action::Close(id, Closed::Canceled));
+        } else if self.running.iter().any(|order| order.id == id) {
+            actions.push(Action::Cancel(id));
+        }
+    }
+
+    /// What was not done is to be done at the next occasion.
+    fn abandon(&mut self, order: &Order) {
+        match order.kind {
+            Kind::Transaction => {
+                if let Some(known) = &mut self.known {
+                    known.retain(|number| !order.added.contains(number));
+                }
+            }
+            Kind::Catchup => self.rescan = true,
+            Kind::Relabel | Kind::Check => {}
+        }
+    }
+
+    fn ended(&mut self, id: u32, outcome: Outcome, now: u64, actions: &mut Vec<Action>) {
+        let Some(place) = self.running.iter().position(|order| order.id == id) else { return };
+        let order = self.running.remove(place);
+        match outcome {
+            Ok((report, packages)) => {
+                self.count(&order, &report, &packages, now, actions);
+                self.finish(&order, &report, &packages, now, actions);
+                self.program = true;
+                actions.push(Action::Close(id, Closed::Done(report)));
+            }
+            Err(RunError::Cancelled) => {
+                self.abandon(&order);
+                actions.push(Action::Close(id, Closed::Canceled));
+            }
+            Err(error) => {
+                self.abandon(&order);
+                let problem = Problem::new(error.to_string(), error.next_step());
+                let failure = if let RunError::Database(database) = &error {
+                    // Not at once again: it would fail again. The next event leads to another try.
+                    self.rescan = true;
+                    self.problem(Source::Packages, Some(problem.clone()), actions);
+                    self.arm(database.is_busy(), actions);
+                    RunFailure::Database(problem)
+                } else {
+                    RunFailure::NoSuchPackage(problem)
+                };
+                actions.push(Action::Close(id, Closed::Failed(failure)));
+            }
+        }
+        if order.kind == Kind::Catchup && self.life == Life::Starting {
+            self.life = Life::Running;
+        }
+        self.begin(actions);
+        if self.is_stopping() {
+            if self.running.is_empty() {
+                actions.push(Action::Exit);
+            }
+            return;
+        }
+        actions.push(Action::Gather);
+        self.idle(actions);
+    }
+
+    /// Brings the tally up to date after a run.
+    fn count(
+        &mut self,
+        order: &Order,
+        report: &LabelReport,
+        packages: &[PackageLabels],
+        now: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        if matches!(order.selection, Selection::Paths(_)) {
+            let wrong: Vec<i64> =
+                packages.iter().filter(|part| !self.tally.agrees(part)).map(|part| part.number).collect();
+            if self.counted.is_some() && !wrong.is_empty() {
+                let recount = Order { selection: Selection::Numbers(wrong), ..self.numbered(Kind::Check) };
+                self.enqueue(recount, actions);
+            }
+            return;
+        }
+        self.tally.merge(packages, &report.files);
+        if let Some(known) = &self.known {
+            self.tally.retain(known);
+        }
+        self.written = report.counts.written;
+        if order.selection == Selection::All || self.counted.is_some() {
+            self.counted = Some((now, report.counts.duration_us));
+        }
+    }
+
+    /// Says what a run did, and keeps what is to be kept.
+    fn finish(
+        &mut self,
+        order: &Order,
+        report: &LabelReport,
+        packages: &[PackageLabels],
+        now: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let added: Vec<&PackageLabels> =
+            packages.iter().filter(|package| order.added.contains(&package.number)).collect();
+        actions.extend(Line::of_run(order.kind, report, packages, &added).into_iter().map(Action::Say));
+        if !matches!(order.kind, Kind::Transaction | Kind::Catchup) {
+            return;
+        }
+        if order.kind == Kind::Catchup {
+            self.problem(Source::Packages, report.problems.first().cloned(), actions);
+        }
+        if order.kind == Kind::Transaction || !added.is_empty() {
+            let transaction = transaction(&added, order.removed, report, now, order.since);
+            actions.push(Action::Announce(transaction.clone()));
+            self.last_transaction = Some(transaction);
+        }
+        self.newest = self.known.as_ref().and_then(|known| known.last().copied()).unwrap_or(0);
+        let saved = Saved { newest: self.newest, last_transaction: self.last_transaction.clone(), ..Saved::default() };
+        actions.push(Action::Save(saved));
+    }
+
+    /// A problem came or went; said once.
+    fn problem(&mut self, source: Source, problem: Option<Problem>, actions: &mut Vec<Action>) {
+        let old = match &problem {
+            Some(problem) => self.problems.insert(source, problem.clone()),
+            None => self.problems.remove(&source),
+        };
+        if old != problem {
+            actions.extend(Line::of_problem(source, problem).map(Action::Say));
+            actions.push(Action::Gather);
+        }
+    }
+
+    /// With no job left, sees whether the program is still the one that runs.
+    fn idle(&mut self, actions: &mut Vec<Action>) {
+        if !self.is_busy() && !self.is_stopping() && std::mem::take(&mut self.program) {
+            actions.push(Action::LookAtProgram);
+        }
+    }
+
+    fn program(&mut self, program: Program, actions: &mut Vec<Action>) {
+        match program {
+            Program::Same => self.problem(Source::Program, None, actions),
+            // A job came in between: look again after it.
+            Program::Replaced if self.is_busy() => self.program = true,
+            Program::Replaced if self.is_stopping() => {}
+            Program::Replaced => actions.extend([Action::Say(Line::Reexec), Action::Execute]),
+            Program::Denied(problem) => self.problem(Source::Program, Some(problem), actions),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;
