@@ -26,6 +26,7 @@ fn file(number: i64, state: State) -> FileReport {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what the engine is told")]
 fn found(packages: Vec<PackageLabels>, files: Vec<FileReport>) -> Outcome {
     let mut report = LabelReport { files, ..LabelReport::default() };
     report.counts.written = packages.iter().map(|package| package.written).sum();

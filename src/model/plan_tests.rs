@@ -57,35 +57,35 @@ fn every_state_of_an_open_file() {
     let hash_label = [&[4, 4], &hash[..]].concat();
     let packaged = |signature| Some(Packaged { signature, digest: Some((HashAlgo::Sha256, &hash[..])) });
     let facts = |packaged, label| Facts { packaged, label, evm_type: None, immutable: false };
-    let signed = packaged(Some(&ours[..]));
+    let by_us = packaged(Some(&ours[..]));
 
     let table: &[(&str, Facts<'_>, &'static [u8], State)] = &[
-        ("labelled", facts(signed, Some(&ours)), CONTENT, State::Good),
+        ("labelled", facts(by_us, Some(&ours)), CONTENT, State::Good),
         ("labelled, no package", facts(None, Some(&ours)), CONTENT, State::Good),
-        ("no label", facts(signed, None), CONTENT, State::Missing),
-        ("label of an older version", facts(signed, Some(&wrong)), CONTENT, State::Stale),
-        ("label by a key not trusted", facts(signed, Some(&theirs)), CONTENT, State::Stale),
-        ("malformed label", facts(signed, Some(&[3, 2])), CONTENT, State::Stale),
-        ("the kernel's hash label", facts(signed, Some(&hash_label)), CONTENT, State::Hash),
-        ("changed, label left", facts(signed, Some(&ours)), b"changed", State::Modified),
-        ("changed, no label", facts(signed, None), b"changed", State::Modified),
+        ("no label", facts(by_us, None), CONTENT, State::Missing),
+        ("label of an older version", facts(by_us, Some(&wrong)), CONTENT, State::Stale),
+        ("label by a key not trusted", facts(by_us, Some(&theirs)), CONTENT, State::Stale),
+        ("malformed label", facts(by_us, Some(&[3, 2])), CONTENT, State::Stale),
+        ("the kernel's hash label", facts(by_us, Some(&hash_label)), CONTENT, State::Hash),
+        ("changed, label left", facts(by_us, Some(&ours)), b"changed", State::Modified),
+        ("changed, no label", facts(by_us, None), b"changed", State::Modified),
         ("package signed by a stranger", facts(packaged(Some(&theirs)), None), CONTENT, State::UntrustedKey),
         ("both by a stranger", facts(packaged(Some(&theirs)), Some(&theirs)), CONTENT, State::UntrustedKey),
         ("unsigned package", facts(packaged(None), None), CONTENT, State::Unsigned),
         ("package with a wrong signature", facts(packaged(Some(&wrong)), None), CONTENT, State::Unsigned),
         ("package with half a signature", facts(packaged(Some(&ours[..20])), None), CONTENT, State::Unsigned),
         ("no package", facts(None, None), CONTENT, State::Foreign),
-        ("fs-verity label", facts(signed, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
+        ("fs-verity label", facts(by_us, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
         (
             "label with an unknown hash",
-            facts(signed, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])),
+            facts(by_us, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])),
             CONTENT,
             State::Unsupported,
         ),
-        ("immutable", Facts { immutable: true, ..facts(signed, None) }, CONTENT, State::Immutable),
+        ("immutable", Facts { immutable: true, ..facts(by_us, None) }, CONTENT, State::Immutable),
         (
             "hash under a portable EVM signature",
-            Facts { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..facts(signed, Some(&hash_label)) },
+            Facts { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..facts(by_us, Some(&hash_label)) },
             CONTENT,
             State::Unsupported,
         ),

@@ -25,7 +25,7 @@ fn the_boot_is_protected_and_says_so() {
         println!("{}: {} us, {} us CPU", step.name, step.end_us - step.begin_us, step.cpu_us);
     }
     let names: Vec<_> = report.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["configuration", "keys", "policy", "load", "hide", "show"]);
+    assert_eq!(names, ["configuration", "keys", "policy", "load", "hide"]);
 
     let status = settled(&guest);
     assert_eq!(status.policy.loaded_by, Loader::ImadBoot);
