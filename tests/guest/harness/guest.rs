@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::disk;
+use super::folder::Folder;
 use super::limit::{self, Permit};
 use super::machine::{Begin, Machine};
 use super::run::{Output, Run};
@@ -32,6 +33,15 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What must have gone well; the panic names the line of the test.
+#[track_caller]
+pub(super) fn must<T>(result: Result<T, Failure>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
 /// A running guest on throw-away disks. Its end is the end of its QEMU and of everything it wrote.
 ///
 /// What fails for reasons that are not the test's subject panics with the console's last lines; each such method has
@@ -40,7 +50,7 @@ pub(crate) struct Guest {
     pub(super) setup: Setup,
     // Dropped in this order: QEMU, its files, the right to run.
     machine: RefCell<Option<Machine>>,
-    folder: tempfile::TempDir,
+    folder: Folder,
     pub(super) origin: Option<State>,
     _permit: Permit,
     booted: Cell<Duration>,
@@ -48,8 +58,9 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Boots a guest and waits until it has come as far as its setup says.
+    #[track_caller]
     pub(crate) fn boot(setup: Setup) -> Self {
-        Self::try_boot(setup).unwrap_or_else(|failure| panic!("{failure}"))
+        must(Self::try_boot(setup))
     }
 
     /// Boots a guest, or says why it did not come as far as it should.
@@ -69,8 +80,9 @@ impl Guest {
     }
 
     /// A guest that goes on where the saved one was.
+    #[track_caller]
     pub(crate) fn restore(state: &State) -> Self {
-        Self::try_restore(state).unwrap_or_else(|failure| panic!("{failure}"))
+        must(Self::try_restore(state))
     }
 
     fn try_restore(state: &State) -> Result<Self, Failure> {
@@ -95,8 +107,7 @@ impl Guest {
 
     fn new(setup: Setup, origin: Option<State>) -> Result<Self, Failure> {
         let permit = limit::permit();
-        let folder = tempfile::Builder::new().prefix("imad-guest.").tempdir();
-        let folder = folder.map_err(|error| Failure(format!("no temporary folder: {error}")))?;
+        let folder = Folder::new().map_err(Failure)?;
         let (machine, booted) = (RefCell::new(None), Cell::default());
         Ok(Self { setup, machine, folder, origin, _permit: permit, booted })
     }
@@ -111,8 +122,9 @@ impl Guest {
     }
 
     /// Switches a guest on again that was cut off or shut down, and waits as `boot` does.
+    #[track_caller]
     pub(crate) fn start(&self) {
-        self.try_start().unwrap_or_else(|failure| panic!("{failure}"));
+        must(self.try_start());
     }
 
     /// Switches a guest on, or says why it did not come as far as it should.
@@ -146,6 +158,7 @@ impl Guest {
     }
 
     /// Waits until the console has shown these words.
+    #[track_caller]
     pub(crate) fn wait_for_console(&self, words: &str, timeout: Duration) {
         let begun = Instant::now();
         while !self.console().contains(words) {
@@ -161,16 +174,19 @@ impl Guest {
     }
 
     /// Runs a command as root.
+    #[track_caller]
     pub(crate) fn run<S: AsRef<str>>(&self, argv: &[S]) -> Output {
         self.command(argv).output()
     }
 
     /// Runs a line of shell as root.
+    #[track_caller]
     pub(crate) fn sh(&self, line: &str) -> Output {
         self.run(&["/bin/sh", "-c", line])
     }
 
     /// Runs a command as another user of the guest.
+    #[track_caller]
     pub(crate) fn run_as<S: AsRef<str>>(&self, user: &str, argv: &[S]) -> Output {
         self.command(argv).user(user).output()
     }
@@ -189,72 +205,83 @@ impl Guest {
     }
 
     /// Writes a file; an older one keeps its inode. It gets no label.
+    #[track_caller]
     pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) {
         let request = Request::Put { path: path.to_owned(), mode, bytes: bytes.into() };
-        match self.ask(&format!("writing {path}"), &request, GRACE * 4) {
-            Ok(Reply::Done) => {}
-            Ok(other) => panic!("{}", self.failure(&format!("writing {path}: {other:?}"))),
-            Err(failure) => panic!("{failure}"),
-        }
+        let what = format!("writing {path}");
+        must(match self.ask(&what, &request, GRACE * 4) {
+            Ok(Reply::Done) => Ok(()),
+            Ok(other) => Err(self.failure(&format!("{what}: {other:?}"))),
+            Err(failure) => Err(failure),
+        });
     }
 
     /// Reads a file.
+    #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
-        match self.ask(&format!("reading {path}"), &Request::Get { path: path.to_owned() }, GRACE * 4) {
-            Ok(Reply::Content(bytes)) => bytes,
-            Ok(other) => panic!("{}", self.failure(&format!("reading {path}: {other:?}"))),
-            Err(failure) => panic!("{failure}"),
-        }
+        let what = format!("reading {path}");
+        must(match self.ask(&what, &Request::Get { path: path.to_owned() }, GRACE * 4) {
+            Ok(Reply::Content(bytes)) => Ok(bytes),
+            Ok(other) => Err(self.failure(&format!("{what}: {other:?}"))),
+            Err(failure) => Err(failure),
+        })
     }
 
     /// Reads a file of text.
+    #[track_caller]
     pub(crate) fn get_text(&self, path: &str) -> String {
         String::from_utf8_lossy(&self.get(path)).into_owned()
     }
 
     /// What the agent says of itself now: boot id, initramfs or not, emergency shell or not.
+    #[track_caller]
     pub(crate) fn hello(&self) -> Hello {
         let said = self.with("asking the agent", |machine| {
             machine.agent.ping(GRACE)?;
             machine.agent.hello().cloned().ok_or_else(|| "no agent has greeted".to_owned())
         });
-        said.unwrap_or_else(|failure| panic!("{failure}"))
+        must(said)
     }
 
     /// Waits until the guest has come that far.
+    #[track_caller]
     pub(crate) fn wait_for(&self, stage: Stage) {
-        self.reach(stage, None, self.setup.boot_timeout).unwrap_or_else(|failure| panic!("{failure}"));
+        must(self.reach(stage, None, self.setup.boot_timeout));
     }
 
     /// Reboots from within, and waits until the new system has come as far as the setup says.
+    #[track_caller]
     pub(crate) fn reboot(&self) {
         let old = self.hello().boot_id;
         let begun = Instant::now();
         // The agent may be gone before it can answer.
         let argv = ["systemctl", "--no-block", "reboot"].map(str::to_owned).to_vec();
         drop(self.carry_out(&Command { argv, timeout: GRACE, ..Command::default() }));
-        self.reach(self.setup.until, Some(&old), self.setup.boot_timeout).unwrap_or_else(|e| panic!("{e}"));
+        must(self.reach(self.setup.until, Some(&old), self.setup.boot_timeout));
         self.booted.set(begun.elapsed());
     }
 
     /// Takes the power away this instant. What the guest had not flushed may be lost; `start` boots it again.
+    #[track_caller]
     pub(crate) fn cut_power(&self) {
         assert!(self.machine.borrow_mut().take().is_some(), "the guest does not run");
     }
 
     /// Shuts the system down in an orderly way and waits for the power to go; `start` boots it again.
+    #[track_caller]
     pub(crate) fn shutdown(&self) {
         let argv = ["systemctl", "--no-block", "poweroff"].map(str::to_owned).to_vec();
         drop(self.carry_out(&Command { argv, timeout: GRACE, ..Command::default() }));
         let ended = self.with("shutting down", |machine| machine.ended(Duration::from_secs(180)));
-        ended.unwrap_or_else(|failure| panic!("{failure}"));
+        must(ended);
         self.machine.borrow_mut().take();
     }
 
     /// Saves the complete machine, memory and disks, as it is now; it runs on. [`Guest::restore`] makes as many
     /// copies of it as one likes.
+    #[track_caller]
     pub(crate) fn save(&self) -> State {
-        State::save(self).unwrap_or_else(|failure| panic!("{failure}"))
+        must(State::save(self))
     }
 
     fn ask(&self, what: &str, request: &Request, timeout: Duration) -> Result<Reply, Failure> {

@@ -17,23 +17,24 @@
 //! }
 //! ```
 //!
-//! [`Shared::guest`] gives each test its own copy of a machine that was booted once and saved, in a second or two.
+//! [`Shared::guest`] gives each test its own copy of a machine that was booted once and saved, in about a second.
 //! A test of the boot itself boots: `Guest::boot(Setup::trusted().file("/etc/ima/ima-policy", "nonsense\n", 0o644))`.
 //! Everything that goes wrong beside the test's subject (a guest that hangs, panics, does not answer) ends in bounded
 //! time in a panic that shows the console's last lines.
 //!
-//! - [`setup`](self): what a guest is made of ([`Setup`], [`Stage`], [`Images`])
+//! - `setup`, `images`: what a guest is made of ([`Setup`], [`Stage`], [`Images`])
 //! - `guest`: [`Guest`], its commands ([`Run`], [`Output`]), files, reboots, power cuts
 //! - `state`: saved machines ([`State`], [`Shared`])
 //! - `machine`, `qmp`, `agent`: QEMU's process, its monitor, the agent's port
 //! - `wire`: the protocol, shared with the agent
-//! - `disk`: throw-away disks and changes before the first boot
+//! - `disk`, `folder`: throw-away disks, changes before the first boot, temporary folders
 //! - `limit`: how many guests run at once
 #![forbid(unsafe_code)]
 #![allow(dead_code, reason = "tests and demo each use a part of it")]
 
 mod agent;
 mod disk;
+mod folder;
 mod guest;
 mod images;
 mod limit;

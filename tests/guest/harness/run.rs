@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::guest::{Failure, Guest};
+use super::guest::{Failure, Guest, must};
 use super::wire::{Command, Status};
 
 /// A command about to run.
@@ -43,8 +43,9 @@ impl<'a> Run<'a> {
     }
 
     /// Runs it to its end.
+    #[track_caller]
     pub(crate) fn output(self) -> Output {
-        self.try_output().unwrap_or_else(|failure| panic!("{failure}"))
+        must(self.try_output())
     }
 
     /// Runs it to its end, or says why the guest does not answer.

@@ -1,7 +1,8 @@
 //! Saved machines, and guests that many tests start from.
 //!
 //! A guest's memory is a file, so a saved machine is a copy of that file and of its disks, and the half megabyte that
-//! QEMU writes of all the rest: saving and restoring take a fraction of a second.
+//! QEMU writes of all the rest: saving and restoring take a fraction of a second. Copies of a machine have its boot id
+//! and go on from its clock.
 
 use std::env;
 use std::fmt::Write;
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use super::disk;
+use super::folder::Folder;
 use super::guest::{CHANGED, Failure, Guest};
 use super::setup::Setup;
 
@@ -27,7 +29,7 @@ struct Saved {
 }
 
 enum Place {
-    Temporary(tempfile::TempDir),
+    Temporary(Folder),
     Kept(PathBuf),
 }
 
@@ -53,8 +55,7 @@ impl State {
 
     /// Saves a guest into a folder that goes with the state.
     pub(super) fn save(guest: &Guest) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("imad-state.").tempdir();
-        let folder = folder.map_err(|error| guest.failure(&format!("saving: {error}")))?;
+        let folder = Folder::new().map_err(|error| guest.failure(&format!("saving: {error}")))?;
         Self::write(guest, folder.path())?;
         Ok(Self::new(&guest.setup, Place::Temporary(folder), guest.origin.clone()))
     }
@@ -93,6 +94,7 @@ impl Shared {
     }
 
     /// A copy of the guest, as it was at the end of its boot.
+    #[track_caller]
     pub(crate) fn guest(&self) -> Guest {
         // One failure is enough: the next test need not wait for the same boot in vain.
         match self.saved.get_or_init(|| Self::prepare((self.setup)())) {
