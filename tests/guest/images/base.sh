@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the guest without imad: the base root with the guest agent, and an initramfs for the trusted kernel that holds
+# the agent. Prints the folder with root.img and initrd-base.img.
+set -euo pipefail
+# shellcheck source=tests/guest/images/cache.sh
+. "$(dirname "$0")/cache.sh"
+# shellcheck source=tests/guest/images/chroot.sh
+. "$here/chroot.sh"
+# shellcheck source=tests/guest/images/signing.sh
+. "$here/signing.sh"
+# shellcheck source=tests/guest/images/initrd.sh
+. "$here/initrd.sh"
+
+root=$("$here/root.sh")
+packages=$("$here/packages.sh")
+kernel=$("$here/kernel.sh")
+
+build() {
+    local out=$1
+    cp --sparse=always "$root/root.img" "$out/root.img"
+    install_packages "$out/root.img" "$packages" imad-guest-agent
+    label_image "$out/root.img" "$packages"/base/imad-guest-agent-*.rpm
+    make_initrd "$out/root.img" "$out/initrd-base.img" "$(cat "$kernel/release")"
+}
+
+cached base "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \
+    "$packages/SHA256SUMS" "$root/SHA256SUMS" "$kernel/release" "$(signer_recipe)")" build
+echo "$entry"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds every image that the guests boot from, as far as it is not in the cache, and names them in
+# target/guest-images.env. Needs root and the packages of tests/packages.txt.
+#
+#   KEYS    keys.sh     keys and certificates          KERNEL  kernel.sh  the trusted kernel
+#   STOCK   stock.sh    the distribution's kernel      BASE    base.sh    the guest without imad
+#   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
+set -euo pipefail
+# shellcheck source=tests/guest/images/cache.sh
+. "$(dirname "$0")/cache.sh"
+
+[ "$(id -u)" = 0 ] || die "images hold file owners, devices and security.ima: building them needs root"
+target=$(cd "$here/../../.." && pwd)/target
+mkdir -p "$target" "$IMAD_CACHE"
+# One build at a time; a second one waits, and finds everything in the cache.
+exec {lock}>"$IMAD_CACHE/.images.lock"
+flock "$lock"
+
+keys=$("$here/keys.sh")
+kernel=$("$here/kernel.sh")
+stock=$("$here/stock.sh")
+base=$("$here/base.sh")
+imad=$("$here/imad.sh")
+cat >"$target/guest-images.env.new" <<END
+KEYS=$keys
+KERNEL=$kernel
+STOCK=$stock
+BASE=$base
+REPO=$imad
+IMAD=$imad
+END
+mv "$target/guest-images.env.new" "$target/guest-images.env"

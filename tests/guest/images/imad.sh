@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Builds the guest with imad: its packages, signed and in a repository; a root into which dnf has installed them, with
+# certificate and policy in place; and the initramfs images. Prints the folder with
+#
+#   rpms/  repo.img (label imad-repo)  root.img  initrd-trusted.img  initrd-stock.img
+#
+# imad.sh unlabelled: the same, but no file of the root has a label yet, and no policy is in place.
+set -euo pipefail
+# shellcheck source=tests/guest/images/cache.sh
+. "$(dirname "$0")/cache.sh"
+# shellcheck source=tests/guest/images/chroot.sh
+. "$here/chroot.sh"
+# shellcheck source=tests/guest/images/signing.sh
+. "$here/signing.sh"
+# shellcheck source=tests/guest/images/initrd.sh
+. "$here/initrd.sh"
+
+variant=${1:-imad}
+case $variant in imad | unlabelled) ;; *) echo "usage: $0 [unlabelled]" >&2; exit 2 ;; esac
+keys=$("$here/keys.sh")
+kernel=$("$here/kernel.sh")
+stock=$("$here/stock.sh")
+packages=$("$here/packages.sh")
+base=$("$here/base.sh")
+scratch=$(mktemp -d "$IMAD_CACHE/imad.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+"$checkout/packaging/build-rpm.sh" "$scratch/rpms" >&2
+rm -f "$scratch"/rpms/*.src.rpm
+
+# What an administrator does after the installation.
+configure() {
+    local policy=usr/share/imad/policies/01-appraise-executable-and-lib-signatures
+    install -D -m 644 "$2/ima.der" "$IMAD_ROOT/etc/keys/ima/ima.der"
+    if [ "$1" = imad ]; then
+        cp --preserve=xattr "$IMAD_ROOT/$policy" "$IMAD_ROOT/etc/ima/ima-policy"
+        getfattr -h --absolute-names -n security.ima "$IMAD_ROOT/etc/ima/ima-policy" >/dev/null
+    else
+        find "$IMAD_ROOT" -xdev -type f -print0 | xargs -0 setfattr -h -x security.ima 2>/dev/null || true
+    fi
+}
+
+build() {
+    local out=$1
+    mkdir -p "$out/rpms"
+    cp "$scratch"/rpms/*.rpm "$out/rpms/"
+    sign_rpm --key "$keys/ima.key" --cert "$keys/ima.pem" "$out"/rpms/*.rpm >&2
+    cp -rl "$packages" "$scratch/repo"
+    rm "$scratch/repo/SHA256SUMS"
+    mkdir "$scratch/repo/imad"
+    cp "$out"/rpms/*.rpm "$scratch/repo/imad/"
+    createrepo_c --quiet --no-database "$scratch/repo/imad" >&2
+    make_image "$scratch/repo" "$out/repo.img" imad-repo 256M
+
+    cp --sparse=always "$base/root.img" "$out/root.img"
+    install_packages "$out/root.img" "$scratch/repo" imad imad-dracut
+    shares=("$scratch/repo:/srv/repo")
+    # dnf starts faster in the guest when it knows the repositories already.
+    in_root "$out/root.img" sh -euc 'systemctl -q enable imad.service; journalctl --update-catalog
+        dnf -q makecache; rm -f /var/log/dnf* /var/log/hawkey*' >&2
+    shares=()
+    label_image "$out/root.img" "$out"/rpms/*.rpm
+    export -f configure
+    on_root "$out/root.img" bash -euc 'configure "$@"' configure "$variant" "$keys"
+
+    make_initrd "$out/root.img" "$out/initrd-trusted.img" "$(cat "$kernel/release")"
+    mkdir "$scratch/modules"
+    tar -C "$scratch/modules" -xf "$stock/modules.tar"
+    shares=("$scratch/modules:/usr/lib/modules")
+    make_initrd "$out/root.img" "$out/initrd-stock.img" "$(cat "$stock/release")" \
+        --drivers 'virtio_blk virtio_pci virtio_console virtio_rng ext4 autofs4' \
+        --force-drivers 'virtio_blk virtio_pci virtio_console ext4'
+    shares=()
+}
+
+cached "$variant" "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \
+    "$keys/ima.pem" "$kernel/release" "$stock/SHA256SUMS" "$packages/SHA256SUMS" "$base/SHA256SUMS" \
+    "$(signer_recipe)" "$scratch"/rpms/*.rpm)" build
+echo "$entry"
