@@ -129,6 +129,7 @@ fn a_kernel_panic_ends_a_request_and_shows_the_console() {
     let failure = panic_of(|| drop(guest.sh("echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 100")));
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(failure.contains("the guest is dead") && failure.contains("sysrq triggered crash"), "{failure}");
+    guest.wait_for_console("end Kernel panic", Duration::from_secs(10));
 }
 
 #[test]
@@ -158,10 +159,13 @@ fn the_agent_answers_where_dracut_breaks() {
 }
 
 #[test]
-fn the_agent_answers_in_the_emergency_shell() {
-    let guest = Guest::boot(Setup::base().command_line("systemd.unit=emergency.target").until(Stage::Emergency));
+fn the_agent_answers_in_the_emergency_shell_under_the_strict_policy() {
+    let guest = Guest::boot(Setup::trusted().command_line("systemd.unit=emergency.target").until(Stage::Emergency));
     assert!(!guest.hello().initramfs, "{:?}", guest.hello());
     assert_eq!(guest.run(&["systemctl", "is-active", "emergency.service"]).text(), "active");
+    guest.put("/root/copy", guest.get("/usr/bin/true"), 0o755);
+    let output = guest.run(&["/root/copy"]);
+    assert!(output.denied(), "{output}");
 }
 
 #[test]
