@@ -20,7 +20,7 @@ build() {
     cp --sparse=always "$root/root.img" "$out/root.img"
     install_packages "$out/root.img" "$packages" imad-guest-agent
     label_image "$out/root.img" "$packages"/base/imad-guest-agent-*.rpm
-    make_initrd "$out/root.img" "$out/initrd-base.img" "$(cat "$kernel/release")"
+    make_initrd "$out/root.img" "$out/initrd-base.img" "$(cat "$kernel/release")" --no-kernel
 }
 
 cached base "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \

@@ -62,7 +62,7 @@ build() {
     export -f configure
     on_root "$out/root.img" bash -euc 'configure "$@"' configure "$variant" "$keys"
 
-    make_initrd "$out/root.img" "$out/initrd-trusted.img" "$(cat "$kernel/release")"
+    make_initrd "$out/root.img" "$out/initrd-trusted.img" "$(cat "$kernel/release")" --no-kernel
     mkdir "$scratch/modules"
     tar -C "$scratch/modules" -xf "$stock/modules.tar"
     shares=("$scratch/modules:/usr/lib/modules")
