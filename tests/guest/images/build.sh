@@ -15,6 +15,9 @@ mkdir -p "$target" "$IMAD_CACHE"
 # One build at a time; a second one waits, and finds everything in the cache.
 exec {lock}>"$IMAD_CACHE/.images.lock"
 flock "$lock"
+IMAD_SEEN=$(mktemp -d)
+export IMAD_SEEN
+trap 'rm -rf "$IMAD_SEEN"' EXIT
 
 keys=$("$here/keys.sh")
 kernel=$("$here/kernel.sh")

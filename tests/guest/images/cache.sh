@@ -21,7 +21,21 @@ recipe_hash() {
     done | sha256sum | cut -c1-16
 }
 
-whole() { [ -f "$1/SHA256SUMS" ] && (cd "$1" && sha256sum --check --status --strict SHA256SUMS); }
+# The sums of an entry's files, sorted by name. openssl takes the processor's own instructions, coreutils do not.
+sums() {
+    (cd "$1" && find . -type f ! -name SHA256SUMS -printf '%P\0' | xargs -0 -n 8 -P "$(nproc)" openssl sha256 -r) |
+        sed 's/ \*/  /' | LC_ALL=C sort -k 2
+}
+
+# Whether an entry is as it was built. $IMAD_SEEN, where build.sh sets it, names a folder with a mark for each entry
+# that was found so in this run, as several scripts ask for the same.
+whole() {
+    local mark=${IMAD_SEEN:-}${IMAD_SEEN:+/${1##*/}}
+    [ -f "$1/SHA256SUMS" ] || return 1
+    if [ -n "$mark" ] && [ -e "$mark" ]; then return 0; fi
+    sums "$1" | cmp -s - <(LC_ALL=C sort -k 2 "$1/SHA256SUMS") || return 1
+    if [ -n "$mark" ]; then : >"$mark"; fi
+}
 
 cached() {
     local name=$1 hash=$2 build=$3 work lock old
@@ -33,15 +47,17 @@ cached() {
         touch "$entry"
     else
         [ ! -e "$entry" ] || say "cache entry $entry is broken, building it again"
-        rm -rf "$entry" "$IMAD_CACHE/$name"-*.partial
+        rm -rf "$entry" "$IMAD_CACHE/$name"-????????????????.partial*
         work=$entry.partial
         mkdir -p "$work"
         say "building $name-$hash"
         "$build" "$work"
-        (cd "$work" && find . -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
+        sums "$work" >"$work.sums"
+        mv "$work.sums" "$work/SHA256SUMS"
         mv "$work" "$entry"
-        # Only the two newest entries of a name are worth their space.
-        find "$IMAD_CACHE" -maxdepth 1 -type d -name "$name-*" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
+        # Only the two newest entries of a name are worth their space. The pattern is a hash: another name may begin
+        # with this one.
+        find "$IMAD_CACHE" -maxdepth 1 -type d -name "$name-????????????????" -printf '%T@ %p\n' | sort -rn | tail -n +3 |
             while read -r _ old; do rm -rf "$old"; done
         say "built $name-$hash"
     fi
