@@ -8,8 +8,8 @@ use imad::model::report::{BootReport, Status};
 
 use crate::harness::{Guest, Images, Setup, Shared};
 
-/// The trusted kernel, imad installed, the strict policy loaded.
-pub(crate) static TRUSTED: Shared = Shared::new(Setup::trusted);
+/// The trusted kernel, imad installed, the strict policy loaded, the labels counted.
+pub(crate) static TRUSTED: Shared = Shared::new(Setup::trusted).once("labels counted", |guest| drop(settled(guest)));
 
 /// The policy that imad ships and the image uses.
 pub(crate) const STRICT: &str = include_str!("../../conf/policies/01-appraise-executable-and-lib-signatures");

@@ -75,6 +75,9 @@ impl State {
     }
 }
 
+/// The name of something that is awaited, and how.
+type Ready = (&'static str, fn(&Guest));
+
 /// A guest that tests start from. It boots once; every test gets a copy of its own, restored from the machine as it
 /// was when its boot had ended.
 ///
@@ -84,29 +87,38 @@ impl State {
 /// ```
 pub(crate) struct Shared {
     setup: fn() -> Setup,
+    /// What is awaited after the boot, by its name: a saved machine is found again by it.
+    ready: Option<Ready>,
     saved: OnceLock<Result<(Setup, PathBuf), Failure>>,
 }
 
 impl Shared {
     /// A guest that is booted when the first test asks for it.
     pub(crate) const fn new(setup: fn() -> Setup) -> Self {
-        Self { setup, saved: OnceLock::new() }
+        Self { setup, ready: None, saved: OnceLock::new() }
+    }
+
+    /// Awaits something more than the end of the boot before the machine is saved.
+    pub(crate) const fn once(mut self, name: &'static str, ready: fn(&Guest)) -> Self {
+        self.ready = Some((name, ready));
+        self
     }
 
     /// A copy of the guest, as it was at the end of its boot.
     #[track_caller]
     pub(crate) fn guest(&self) -> Guest {
         // One failure is enough: the next test need not wait for the same boot in vain.
-        match self.saved.get_or_init(|| Self::prepare((self.setup)())) {
+        match self.saved.get_or_init(|| self.prepare((self.setup)())) {
             Ok((setup, folder)) => Guest::restore(&State::new(setup, Place::Kept(folder.clone()), None)),
             Err(failure) => panic!("{failure}"),
         }
     }
 
     /// Finds the saved machine of an earlier run or makes it.
-    fn prepare(setup: Setup) -> Result<(Setup, PathBuf), Failure> {
+    fn prepare(&self, setup: Setup) -> Result<(Setup, PathBuf), Failure> {
         let cache = cache();
-        let folder = cache.join(format!("state-{}", fingerprint(&setup).map_err(Failure)?));
+        let folder = cache
+            .join(format!("state-{}", fingerprint(&setup, self.ready.map_or("", |(name, _)| name)).map_err(Failure)?));
         let failed = |error: std::io::Error| Failure(format!("{}: {error}", folder.display()));
         fs::create_dir_all(&cache).map_err(failed)?;
         // Whoever comes second waits and finds it done.
@@ -120,6 +132,9 @@ impl Shared {
         let partial = folder.with_extension("partial");
         fs::create_dir(&partial).map_err(failed)?;
         let guest = Guest::try_boot(setup.clone())?;
+        if let Some((_, ready)) = self.ready {
+            ready(&guest);
+        }
         State::write(&guest, &partial)?;
         fs::rename(&partial, &folder).map_err(failed)?;
         Ok((setup, folder))
@@ -133,11 +148,11 @@ fn cache() -> PathBuf {
 }
 
 /// Everything that a saved machine depends on: QEMU, how it is called, the setup, and the images' identities.
-fn fingerprint(setup: &Setup) -> Result<String, String> {
+fn fingerprint(setup: &Setup, ready: &str) -> Result<String, String> {
     let mut recipe = disk::host("qemu-system-x86_64", &["--version"])?;
     recipe.push_str(include_str!("machine.rs"));
     recipe.push_str(include_str!("state.rs"));
-    write!(recipe, "{setup:?}").map_err(|error| error.to_string())?;
+    write!(recipe, "{setup:?} {ready}").map_err(|error| error.to_string())?;
     for image in [&setup.kernel, &setup.root].into_iter().chain(&setup.initrd).chain(&setup.disks) {
         let metadata = fs::metadata(image).map_err(|error| format!("{}: {error}", image.display()))?;
         write!(recipe, "{} {:?}", metadata.len(), metadata.modified()).map_err(|error| error.to_string())?;
