@@ -25,7 +25,8 @@ function escaped(path) {
 function file_line(path, config,    attributes) {
     attributes = sprintf("%%attr(%s, %s, %s) ", kind[path] == "l" ? "-" : mode[path], owner[path], group_of[path])
     if (kind[path] == "d") attributes = "%dir " attributes
-    if (kind[path] == "f" && config) attributes = "%config(noreplace) " attributes
+    if (path in ghost) attributes = "%ghost " attributes
+    else if (kind[path] == "f" && config) attributes = "%config(noreplace) " attributes
     return attributes escaped(path)
 }
 
@@ -46,7 +47,11 @@ function requires(package, relations,    count, i, alternatives, number, j, name
     return list
 }
 
-BEGIN { FS = "\t" }
+BEGIN {
+    FS = "\t"
+    # What other packages' scriptlets write anew; on Fedora and RHEL too these are owned without their content.
+    ghost["/etc/ld.so.cache"] = ghost["/var/cache/ldconfig/aux-cache"] = ghost["/var/lib/systemd/catalog/database"] = 1
+}
 FILENAME ~ /\/passwd$/ { split($0, f, ":"); user_name[f[3]] = f[1]; next }
 FILENAME ~ /\/group$/ { split($0, f, ":"); group_name[f[3]] = f[1]; next }
 FILENAME ~ /\/inventory$/ {
