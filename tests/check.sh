@@ -55,7 +55,7 @@ lint() {
 
 tests() {
     step 'build' cargo build --locked --quiet --bins --examples
-    step 'tests' cargo test --locked --quiet --lib --bins --test layers --test generated --test peers --test host
+    step 'tests' cargo test --locked --quiet --lib --bins --example sign-rpm --test layers --test generated --test peers --test host
     step 'initramfs image' tests/dracut.sh
 }
 

@@ -69,6 +69,8 @@ const GUARD: Duration = Duration::from_secs(15);
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Running jobs have so long to end at SIGTERM; killing them loses nothing.
 const GRACE: Duration = Duration::from_millis(1500);
+/// How long answers may take to leave when the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// The bus has so long to answer.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longest pause between two tries to reach the bus.
@@ -161,8 +163,14 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         let Some(input) = received.recv().await else { break };
         shell.input(input).await;
     }
+    // Whoever still waits for an answer learns that the daemon is ending. The connection is not waited for any longer
+    // than that: a graceful shutdown would await calls that nobody answers.
+    drop(received);
     if let Some(served) = shell.served.take() {
-        served.connection.graceful_shutdown().await;
+        let shutdown = served.connection.graceful_shutdown();
+        if tokio::time::timeout(FAREWELL, shutdown).await.is_err() {
+            tracing::debug!("the bus connection is closed with calls unanswered");
+        }
     }
     Ok(())
 }
