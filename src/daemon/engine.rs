@@ -563,15 +563,22 @@ impl Engine {
         actions.push(Action::Save(saved));
     }
 
-    /// A problem came or went; said once.
+    /// A problem came or went. It is said once: the database and its packages fail together, with texts that change
+    /// while they are touched.
     fn problem(&mut self, source: Source, problem: Option<Problem>, actions: &mut Vec<Action>) {
+        let family: &[Source] = match &source {
+            Source::Database | Source::Packages => &[Source::Database, Source::Packages],
+            alone => std::slice::from_ref(alone),
+        };
+        let is_bad = |problems: &BTreeMap<Source, Problem>| family.iter().any(|source| problems.contains_key(source));
+        let was_bad = is_bad(&self.problems);
         let old = match &problem {
             Some(problem) => self.problems.insert(source, problem.clone()),
             None => self.problems.remove(&source),
         };
-        if old != problem {
+        let known = if family.len() == 1 { old == problem } else { was_bad == is_bad(&self.problems) };
+        if !known {
             actions.extend(Line::of_problem(source, problem).map(Action::Say));
-            actions.push(Action::Gather);
         }
     }
 

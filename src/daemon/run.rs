@@ -98,6 +98,8 @@ pub(super) struct Shell {
     guard: Option<JoinHandle<()>>,
     ticking: Option<JoinHandle<()>>,
     pub(super) gathering: Turn,
+    /// Problems that the gathering found; the daemon's own come to them.
+    found: Vec<Problem>,
     /// Who waits for the status that is being gathered, and for the one after it.
     pub(super) waiting: [Vec<(Reply<String>, bool)>; 2],
     saving: u32,
@@ -138,6 +140,7 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         guard: None,
         ticking: None,
         gathering: Turn::Free,
+        found: Vec::new(),
         waiting: Default::default(),
         saving: 0,
         execute: false,
@@ -153,8 +156,8 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         tracing::info!("version {} was executed by its predecessor", env!("CARGO_PKG_VERSION"));
     }
     let saved = state::load(&shell.root);
-    let status = work::gather(&shell.root, None, saved.last_transaction.clone(), &shell.engine);
-    shell.desk.view_mut().status = status();
+    let status = work::gather(&shell.root, None, saved.last_transaction.clone(), shell.engine.condition());
+    shell.take_status(status());
     shell.event(Event::Problem(Source::Configuration, work::one(faults))).await;
     shell.connect().await;
     notify(&[NotifyState::Ready]);
@@ -395,13 +398,13 @@ impl Shell {
             return;
         }
         let last_transaction = self.engine.last_transaction().cloned();
-        let status = work::gather(&self.root, self.engine.counts(), last_transaction, &self.engine);
+        let status = work::gather(&self.root, self.engine.counts(), last_transaction, self.engine.condition());
         work::offload(self.inputs.clone(), move || Input::Gathered(Box::new(status())));
     }
 
     async fn gathered(&mut self, status: Status) {
         let again = self.gathering.end();
-        self.desk.view_mut().status = status;
+        self.take_status(status);
         self.show().await;
         let [now, next] = std::mem::take(&mut self.waiting);
         self.waiting[0] = next;
@@ -409,6 +412,11 @@ impl Shell {
         if again || !self.waiting[0].is_empty() {
             self.gather();
         }
+    }
+
+    fn take_status(&mut self, status: Status) {
+        self.found.clone_from(&status.problems);
+        self.desk.view_mut().status = status;
     }
 
     async fn reloaded(&mut self, new: work::Reloaded) {
@@ -432,13 +440,16 @@ impl Shell {
     /// Brings what the bus and the service manager see up to date.
     async fn show(&mut self) {
         let condition = self.engine.condition();
-        let text = match self.engine.problems().first() {
+        let own = self.engine.problems();
+        let text = match own.first() {
             Some(problem) => format!("{condition}: {}", problem.what),
             None => condition.to_string(),
         };
         {
             let mut view = self.desk.view_mut();
             view.condition = condition;
+            let more = own.iter().filter(|own| !self.found.iter().any(|found| found.what == own.what));
+            view.status.problems = self.found.iter().chain(more).cloned().collect();
             condition.name().clone_into(&mut view.status.daemon);
             view.status.labels = self.engine.counts();
             view.status.last_transaction = self.engine.last_transaction().cloned();

@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::engine::{self, Engine, Trouble};
+use super::engine::{self, Trouble};
 use super::run::{Input, Inputs};
+use crate::bus::view::Condition;
 use crate::model::config::Config;
 use crate::model::explain::quote;
 use crate::model::plan::State;
@@ -43,15 +44,15 @@ pub(super) fn survey(root: &Root) -> Result<BTreeSet<i64>, Trouble> {
     })
 }
 
-/// The gathering of the status, with the daemon's part of it as it is now.
+/// The gathering of the status; the daemon's own problems are not in it.
 pub(super) fn gather(
     root: &Arc<Root>,
     labels: Option<LabelCounts>,
     last_transaction: Option<Transaction>,
-    engine: &Engine,
+    condition: Condition,
 ) -> impl FnOnce() -> Status + Send + 'static {
-    let (root, condition, problems) = (root.clone(), engine.condition(), engine.problems());
-    move || status::status(&root, labels, last_transaction, condition.name(), problems)
+    let root = root.clone();
+    move || status::status(&root, labels, last_transaction, condition.name(), Vec::new())
 }
 
 /// What SIGHUP brings.

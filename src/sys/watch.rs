@@ -60,20 +60,26 @@ impl Watch {
         Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) }?)
     }
 
-    /// Watches what is there now.
-    fn place(&mut self, root: &Root) -> io::Result<()> {
+    /// Watches what is there now; `true` where a database is in a folder that was not there before.
+    fn place(&mut self, root: &Root) -> io::Result<bool> {
         let mut watched = Vec::new();
         for folder in FOLDERS {
             watched.push(self.watch_folder(root, folder)?);
         }
-        for (old, _) in std::mem::take(&mut self.watched) {
-            if !watched.iter().any(|(new, _)| *new == old) {
+        let old = std::mem::replace(&mut self.watched, watched);
+        let mut new = false;
+        for (place, folder) in FOLDERS.iter().enumerate() {
+            let is_folder =
+                |watched: &[(WatchDescriptor, Role)]| watched.get(place).is_some_and(|(_, role)| *role == Role::Folder);
+            new |= is_folder(&self.watched) && !is_folder(&old) && root.exists(&format!("{folder}/{SQLITE}"));
+        }
+        for (old, _) in old {
+            if !self.watched.iter().any(|(new, _)| *new == old) {
                 // The kernel has dropped the watch already where the folder is gone.
                 self.inotify.watches().remove(old).unwrap_or_default();
             }
         }
-        self.watched = watched;
-        Ok(())
+        Ok(new)
     }
 
     /// Watches a folder, or the deepest one above it that is there.
@@ -102,6 +108,7 @@ impl Watch {
     pub fn changes(&mut self, root: &Root) -> io::Result<Vec<Change>> {
         let mut buffer = [0; 4096];
         let mut changes = Vec::new();
+        let mut moved = false;
         loop {
             let events = match self.inotify.read_events(&mut buffer) {
                 Ok(events) => events,
@@ -109,17 +116,22 @@ impl Watch {
                 Err(error) => return Err(error),
             };
             for event in events {
-                let change = if event.mask.contains(EventMask::Q_OVERFLOW) {
-                    Some(Change::Lost)
-                } else {
-                    let mut roles = self.watched.iter().filter(|(wd, _)| *wd == event.wd);
-                    roles.find_map(|(_, role)| change(role, event.mask, event.name))
-                };
+                if event.mask.contains(EventMask::Q_OVERFLOW) {
+                    changes.push(Change::Lost);
+                }
+                let mut change = None;
+                for (_, role) in self.watched.iter().filter(|(wd, _)| *wd == event.wd) {
+                    match role {
+                        Role::Folder => change = change.or_else(|| in_folder(event.mask, event.name)),
+                        Role::Above(awaited) => moved |= leads_down(event.mask, event.name, awaited),
+                    }
+                }
                 changes.extend(change.filter(|change| changes.last() != Some(change)));
             }
         }
-        if changes.iter().any(|change| matches!(change, Change::FolderReplaced | Change::Lost)) {
-            self.place(root)?;
+        if moved || changes.iter().any(|change| matches!(change, Change::FolderReplaced | Change::Lost)) {
+            let new = self.place(root)?;
+            changes.extend(new.then_some(Change::FolderReplaced).filter(|change| !changes.contains(change)));
         }
         Ok(changes)
     }
@@ -142,19 +154,23 @@ fn deepest(root: &Root, folder: &str) -> io::Result<(OwnedFd, Option<OsString>)>
     }
 }
 
-fn change(role: &Role, mask: EventMask, name: Option<&OsStr>) -> Option<Change> {
-    if mask.intersects(EventMask::MOVE_SELF | EventMask::DELETE_SELF) {
+const APPEARED: EventMask = EventMask::CREATE.union(EventMask::MOVED_TO);
+const GONE: EventMask = EventMask::MOVE_SELF.union(EventMask::DELETE_SELF);
+
+/// Whether the way to the folder is another now.
+fn leads_down(mask: EventMask, name: Option<&OsStr>, awaited: &OsStr) -> bool {
+    mask.intersects(GONE) || (mask.intersects(APPEARED) && name == Some(awaited))
+}
+
+fn in_folder(mask: EventMask, name: Option<&OsStr>) -> Option<Change> {
+    if mask.intersects(GONE) {
         return Some(Change::FolderReplaced);
     }
-    let appeared = mask.intersects(EventMask::CREATE | EventMask::MOVED_TO | EventMask::DELETE);
-    match role {
-        Role::Above(awaited) => (appeared && name == Some(awaited)).then_some(Change::FolderReplaced),
-        Role::Folder => match name?.to_str()? {
-            LOCK if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::LockClosed),
-            SQLITE if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::DatabaseClosed),
-            SQLITE if appeared => Some(Change::FolderReplaced),
-            _ => None,
-        },
+    match name?.to_str()? {
+        LOCK if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::LockClosed),
+        SQLITE if mask.contains(EventMask::CLOSE_WRITE) => Some(Change::DatabaseClosed),
+        SQLITE if mask.intersects(APPEARED | EventMask::DELETE) => Some(Change::FolderReplaced),
+        _ => None,
     }
 }
 
@@ -211,6 +227,7 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(watch.changes(&root).unwrap().last(), Some(&Change::FolderReplaced));
         std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(SQLITE), b"").unwrap();
         assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
     }
 
@@ -221,12 +238,12 @@ mod tests {
         std::fs::create_dir(dir.path().join("unrelated")).unwrap();
         assert_eq!(watch.changes(&root).unwrap(), []);
         std::fs::create_dir_all(&folder).unwrap();
-        assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
+        assert_eq!(watch.changes(&root).unwrap(), [], "there is no database in it yet");
         std::fs::write(folder.join(SQLITE), b"").unwrap();
         assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced, Change::DatabaseClosed]);
         // The other place, by a link to the first, as on Fedora.
         std::fs::create_dir_all(dir.path().join("var/lib")).unwrap();
-        watch.changes(&root).unwrap();
+        assert_eq!(watch.changes(&root).unwrap(), [], "only on the way to a folder");
         std::os::unix::fs::symlink("../../usr/lib/sysimage/rpm", dir.path().join("var/lib/rpm")).unwrap();
         assert_eq!(watch.changes(&root).unwrap(), [Change::FolderReplaced]);
         std::fs::write(folder.join(LOCK), b"").unwrap();
