@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
+mod access;
 mod daemon;
 mod fixture;
 mod labels;
