@@ -14,7 +14,7 @@
 //! - [`bus`]: the contract `org.imad1`: interfaces, clients, errors
 //! - [`boot`]: imad-boot, in the initramfs and in the first moments of the real root; no async, no bus
 //! - [`daemon`]: imad, the service
-//! - [`cli`]: imactl
+//! - [`cli`]: imactl, for people and scripts
 //!
 //! Facts (`sys`) become decisions (`model`), actions (`sys`) and a report, which is a table, JSON or D-Bus. `boot`, `cli`
 //! and `daemon` never see one another; `tests/layers.rs` holds every arrow.
