@@ -107,7 +107,7 @@ fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -> (Outcome,
     }
 }
 
-/// Whether the policy may be handed to the kernel. `Ok(None)`: there is nothing to load.
+/// Whether the policy may be handed to the kernel. `Ok(None)`: there is nothing to load, or systemd is to load it.
 fn check_policy(
     root: &Root,
     config: &Config,
@@ -125,6 +125,9 @@ fn check_policy(
         Problem::new(format!("{path}: {error}; the kernel would drop it whole"), format!("mend {path}"))
     })?;
     report.policy.rules = Some(outline.rules.len() as u64);
+    if config.boot.loader == BootLoader::Systemd {
+        return Ok(None);
+    }
     let Some(taken) = taken else {
         return Err(Problem::new(
             format!(
@@ -159,9 +162,6 @@ fn check_policy(
 
 fn load_policy(root: &Root, config: &Config, outline: Option<&Outline>, report: &mut BootReport) -> Outcome {
     let Some(outline) = outline else { return Outcome::Skipped };
-    if config.boot.loader == BootLoader::Systemd {
-        return Outcome::Skipped;
-    }
     match load::load(root, &config.policy.path, outline) {
         Ok(proof) => {
             report.policy.loaded = true;

@@ -69,3 +69,13 @@ fn the_configuration_may_allow_an_unsigned_policy() {
     let guest = Guest::boot(setup);
     assert!(boot_report(&guest).policy.loaded);
 }
+
+#[test]
+fn systemd_loads_the_policy_where_it_is_told_to() {
+    let guest = Guest::boot(Setup::trusted().file("/etc/imad/imad.toml", "[boot]\nloader = \"systemd\"\n", 0o644));
+    let report = boot_report(&guest);
+    assert!(!report.policy.loaded && !report.policy.hidden && report.policy.problem.is_none(), "{:?}", report.policy);
+    assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 1);
+    assert_eq!(settled(&guest).policy.loaded_by, Loader::Other);
+    assert!(guest.sh("cp /usr/bin/true /tmp/true && /tmp/true").denied());
+}
