@@ -313,9 +313,14 @@ impl Guest {
             }
             let hello = self.with(&what, |machine| {
                 machine.alive()?;
-                // An agent that greeted and does not answer any more is one of a system that is gone.
-                if machine.agent.listen(Duration::from_millis(100))? && machine.agent.ping(GRACE).is_err() {
-                    machine.agent.forget();
+                // An agent that greeted and does not answer any more is one of a system that is gone; unless another
+                // greeted meanwhile, which came too late for the question.
+                if machine.agent.listen(Duration::from_millis(100))? {
+                    let session = |machine: &Machine| machine.agent.hello().map(|hello| hello.session);
+                    let asked = session(machine);
+                    if machine.agent.ping(GRACE).is_err() && session(machine) == asked {
+                        machine.agent.forget();
+                    }
                 }
                 Ok(machine.agent.hello().cloned())
             })?;
