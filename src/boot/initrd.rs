@@ -9,7 +9,7 @@ use crate::model::cert::Certificate;
 use crate::model::config::{BootLoader, Config};
 use crate::model::message_id;
 use crate::model::plan::State;
-use crate::model::policy::Outline;
+use crate::model::policy::outline::Outline;
 use crate::model::report::{BootReport, KeyringKind, Outcome, Problem};
 use crate::model::verify::Trust;
 use crate::ops::{configuration, keys, policy};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rustix::fs::OFlags;
 
-use crate::model::policy::Outline;
+use crate::model::policy::outline::Outline;
 use crate::sys::kmsg::Kmsg;
 use crate::sys::root::Root;
 use crate::sys::securityfs::{self, Load};

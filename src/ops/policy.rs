@@ -4,7 +4,7 @@
 use crate::model::algo::HashAlgo;
 use crate::model::cert::hex;
 use crate::model::plan::{self, Content, Facts, Judged};
-use crate::model::policy::{Outline, OutlineError, outline};
+use crate::model::policy::outline::{Outline, OutlineError, outline};
 use crate::model::verify::Trust;
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::root::Root;

@@ -1,0 +1,283 @@
+//! What a kernel's configuration, version and state make of the policy language.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+
+use super::rule::{HashSet, LsmField, Text};
+
+/// What the security modules know when a policy is loaded (`security_audit_rule_init()`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Lsm {
+    /// No module knows any label: none is active, `CONFIG_IMA_LSM_RULES` is off, or SELinux has no policy yet.
+    #[default]
+    KnowsNothing,
+    /// SELinux with its policy loaded.
+    Selinux(Names),
+    /// Smack: labels of `obj_user` and `subj_user`, any text.
+    Smack,
+    /// AppArmor: profiles, by `subj_role` only.
+    AppArmor(Names),
+}
+
+/// Names that a security module's policy holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Names {
+    /// They could not be listed: every name counts as known.
+    #[default]
+    Any,
+    /// These.
+    Known(Vec<(LsmField, Text)>),
+}
+
+impl Names {
+    fn has(&self, field: LsmField, value: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Known(names) => names.iter().any(|(known, name)| *known == field && name == value),
+        }
+    }
+}
+
+impl Lsm {
+    /// Whether a module takes the condition.
+    pub fn resolves(&self, field: LsmField, value: &[u8]) -> bool {
+        match self {
+            Self::KnowsNothing => false,
+            Self::Selinux(names) => names.has(field, value),
+            Self::Smack => matches!(field, LsmField::ObjUser | LsmField::SubjUser),
+            Self::AppArmor(names) => field == LsmField::SubjRole && names.has(field, value),
+        }
+    }
+}
+
+/// Rules that `CONFIG_IMA_APPRAISE_REQUIRE_…_SIGS` builds in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a configuration option of its own")]
+pub struct BuildRules {
+    /// `…_MODULE_SIGS`
+    pub module: bool,
+    /// `…_FIRMWARE_SIGS`
+    pub firmware: bool,
+    /// `…_KEXEC_SIGS`
+    pub kexec: bool,
+    /// `…_POLICY_SIGS`
+    pub policy: bool,
+}
+
+/// A kernel, as far as policies are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own")]
+pub struct KernelProfile {
+    /// There is IMA at all (`CONFIG_IMA`).
+    pub ima: bool,
+    /// Appraisal (`CONFIG_IMA_APPRAISE`); without it the words are taken and have no effect.
+    pub appraise: bool,
+    /// `appraise_type=imasig|modsig` (`CONFIG_IMA_APPRAISE_MODSIG`).
+    pub modsig: bool,
+    /// `func=KEY_CHECK`, `keyrings=` (`CONFIG_IMA_MEASURE_ASYMMETRIC_KEYS`).
+    pub key_measurement: bool,
+    /// A policy can be loaded more than once (`CONFIG_IMA_WRITE_POLICY`).
+    pub write_policy: bool,
+    /// The rules can be read (`CONFIG_IMA_READ_POLICY`).
+    pub read_policy: bool,
+    /// Keys come from `.ima` (`CONFIG_INTEGRITY_TRUSTED_KEYRING`), not from `_ima`.
+    pub trusted_keyring: bool,
+    /// `ima_appraise=` is honoured (`CONFIG_IMA_APPRAISE_BOOTPARAM`).
+    pub appraise_bootparam: bool,
+    /// Secure Boot brings rules of its own (`CONFIG_IMA_ARCH_POLICY`).
+    pub arch_policy: bool,
+    /// `CONFIG_MODULE_SIG`: the arch policy then asks for no module signature.
+    pub module_sig: bool,
+    /// `CONFIG_KEXEC_SIG`: likewise for kexec.
+    pub kexec_sig: bool,
+    /// `CONFIG_INTEGRITY_MACHINE_KEYRING` and `CONFIG_IMA_KEYRINGS_PERMIT_SIGNED_BY_BUILTIN_OR_SECONDARY`: under Secure
+    /// Boot a policy then has to be signed.
+    pub arch_policy_signed: bool,
+    /// `CONFIG_IMA_APPRAISE_SIGNED_INIT`: `appraise_tcb` asks for signatures.
+    pub signed_init: bool,
+    /// Rules that are built in.
+    pub build: BuildRules,
+    /// Hash algorithms that the kernel can compute, modules included.
+    pub hashes: HashSet,
+    /// `# …` after a rule is a comment (Linux 6.14).
+    pub trailing_comments: bool,
+    /// `fs_subtype=` (Linux 6.19).
+    pub fs_subtype: bool,
+    /// `dont_audit` (Linux 6.19).
+    pub dont_audit: bool,
+    /// `appraise_type=sigv3` without fs-verity (Linux 7.1).
+    pub sigv3_files: bool,
+    /// `pcr=` may be smaller than this: the bits of a long.
+    pub pcrs: u8,
+    /// The format of `ima_template_fmt=`, which then counts as a template.
+    pub custom_template: Option<Text>,
+    /// What the security modules know.
+    pub lsm: Lsm,
+    /// A custom policy is active already; label conditions that nobody knows are then taken, and match nothing.
+    pub custom_active: bool,
+}
+
+impl Default for KernelProfile {
+    /// Linux 6.12 with everything that RHEL and Fedora switch on, before SELinux's policy.
+    fn default() -> Self {
+        Self {
+            ima: true,
+            appraise: true,
+            modsig: true,
+            key_measurement: true,
+            write_policy: true,
+            read_policy: true,
+            trusted_keyring: true,
+            appraise_bootparam: true,
+            arch_policy: true,
+            module_sig: true,
+            kexec_sig: true,
+            arch_policy_signed: false,
+            signed_init: false,
+            build: BuildRules::default(),
+            hashes: HashSet::of(&["sha1", "sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"]),
+            trailing_comments: false,
+            fs_subtype: false,
+            dont_audit: false,
+            sigv3_files: false,
+            pcrs: 64,
+            custom_template: None,
+            lsm: Lsm::KnowsNothing,
+            custom_active: false,
+        }
+    }
+}
+
+/// Kernel configuration options and the algorithms that each brings.
+const HASH_OPTIONS: [(&str, &[&str]); 16] = [
+    ("CRYPTO_MD4", &["md4"]),
+    ("CRYPTO_MD5", &["md5"]),
+    ("CRYPTO_SHA1", &["sha1"]),
+    ("CRYPTO_RMD160", &["rmd160"]),
+    ("CRYPTO_SHA256", &["sha256", "sha224"]),
+    ("CRYPTO_SHA512", &["sha512", "sha384"]),
+    ("CRYPTO_WP512", &["wp256", "wp384", "wp512"]),
+    ("CRYPTO_SM3", &["sm3"]),
+    ("CRYPTO_SM3_GENERIC", &["sm3"]),
+    ("CRYPTO_SM3_AVX_X86_64", &["sm3"]),
+    ("CRYPTO_SM3_NEON", &["sm3"]),
+    ("CRYPTO_SM3_ARM64_CE", &["sm3"]),
+    ("CRYPTO_STREEBOG", &["streebog256", "streebog512"]),
+    ("CRYPTO_SHA3", &["sha3-256", "sha3-384", "sha3-512"]),
+    ("CRYPTO_SHA3_256_S390", &["sha3-256"]),
+    ("CRYPTO_SHA3_512_S390", &["sha3-384", "sha3-512"]),
+];
+
+/// What a kernel configuration (`/boot/config-…`, `/proc/config.gz`) sets.
+#[derive(Debug, Clone, Default)]
+pub struct KernelConfig {
+    options: HashMap<String, String>,
+    version: Option<(u32, u32)>,
+}
+
+impl KernelConfig {
+    /// Reads a configuration; lines that set nothing are passed over, as the kernel's own tools do.
+    pub fn parse(text: &str) -> Self {
+        let mut config = Self::default();
+        for line in text.lines() {
+            if let Some((key, value)) = line.strip_prefix("CONFIG_").and_then(|line| line.split_once('=')) {
+                config.options.insert(key.to_owned(), value.trim_matches('"').to_owned());
+            } else if let Some((_, rest)) = line.split_once("Linux/").filter(|_| line.starts_with('#')) {
+                // "# Linux/x86 6.12.117 Kernel Configuration"
+                config.version = rest.split_whitespace().nth(1).and_then(version);
+            }
+        }
+        config
+    }
+
+    /// Nothing was set: not a kernel configuration.
+    pub fn is_empty(&self) -> bool {
+        self.options.is_empty()
+    }
+
+    /// The option is built in or a module.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.get(option).is_some_and(|value| value == "y" || value == "m")
+    }
+
+    /// The kernel's version, from the configuration's head line.
+    pub const fn version(&self) -> Option<(u32, u32)> {
+        self.version
+    }
+}
+
+/// Major and minor number at the start of `6.12.117-1-amd64`.
+pub fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+impl KernelProfile {
+    /// The kernel with this configuration. What no option tells comes from the version: newer words of the language
+    /// may have been taken back into older kernels, so what was probed is better (set the fields after).
+    pub fn from_config(config: &KernelConfig, version: Option<(u32, u32)>) -> Self {
+        let version = version.or(config.version()).unwrap_or((6, 12));
+        let names = HASH_OPTIONS.iter().filter(|(option, _)| config.has(option)).flat_map(|(_, names)| *names);
+        Self {
+            ima: config.has("IMA"),
+            appraise: config.has("IMA_APPRAISE"),
+            modsig: config.has("IMA_APPRAISE_MODSIG"),
+            key_measurement: config.has("IMA_MEASURE_ASYMMETRIC_KEYS"),
+            write_policy: config.has("IMA_WRITE_POLICY"),
+            read_policy: config.has("IMA_READ_POLICY"),
+            trusted_keyring: config.has("INTEGRITY_TRUSTED_KEYRING"),
+            appraise_bootparam: config.has("IMA_APPRAISE_BOOTPARAM"),
+            arch_policy: config.has("IMA_ARCH_POLICY"),
+            module_sig: config.has("MODULE_SIG"),
+            kexec_sig: config.has("KEXEC_SIG"),
+            arch_policy_signed: config.has("INTEGRITY_MACHINE_KEYRING")
+                && config.has("IMA_KEYRINGS_PERMIT_SIGNED_BY_BUILTIN_OR_SECONDARY"),
+            signed_init: config.has("IMA_APPRAISE_SIGNED_INIT"),
+            build: BuildRules {
+                module: config.has("IMA_APPRAISE_REQUIRE_MODULE_SIGS"),
+                firmware: config.has("IMA_APPRAISE_REQUIRE_FIRMWARE_SIGS"),
+                kexec: config.has("IMA_APPRAISE_REQUIRE_KEXEC_SIGS"),
+                policy: config.has("IMA_APPRAISE_REQUIRE_POLICY_SIGS"),
+            },
+            hashes: HashSet::of(&names.copied().collect::<Vec<_>>()),
+            trailing_comments: version >= (6, 14),
+            fs_subtype: version >= (6, 19),
+            dont_audit: version >= (6, 19),
+            sigv3_files: version >= (7, 1),
+            pcrs: if config.has("64BIT") { 64 } else { 32 },
+            custom_template: None,
+            lsm: Lsm::KnowsNothing,
+            custom_active: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_becomes_a_profile() {
+        let text = "#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.12.117 Kernel Configuration\n#\n\
+                    CONFIG_64BIT=y\nCONFIG_IMA=y\n# CONFIG_IMA_WRITE_POLICY is not set\nCONFIG_CRYPTO_SHA256=m\n";
+        let config = KernelConfig::parse(text);
+        assert_eq!(config.version(), Some((6, 12)));
+        let profile = KernelProfile::from_config(&config, None);
+        assert!(profile.ima && !profile.write_policy && !profile.trailing_comments);
+        assert_eq!(profile.hashes.names().collect::<Vec<_>>(), ["sha256", "sha224"]);
+        assert_eq!(profile.pcrs, 64);
+        assert!(KernelProfile::from_config(&config, version("6.19.0-rc1")).dont_audit);
+        assert!(KernelConfig::parse("not a configuration").is_empty());
+    }
+
+    #[test]
+    fn modules_know_their_own_fields() {
+        let known = Names::Known(vec![(LsmField::ObjType, b"bin_t".to_vec())]);
+        assert!(Lsm::Selinux(known.clone()).resolves(LsmField::ObjType, b"bin_t"));
+        assert!(!Lsm::Selinux(known).resolves(LsmField::SubjType, b"bin_t"));
+        assert!(Lsm::AppArmor(Names::Any).resolves(LsmField::SubjRole, b"unconfined"));
+        assert!(!Lsm::AppArmor(Names::Any).resolves(LsmField::ObjType, b"unconfined"));
+        assert!(Lsm::Smack.resolves(LsmField::ObjUser, b"_"));
+        assert!(!Lsm::KnowsNothing.resolves(LsmField::ObjUser, b"_"));
+    }
+}
