@@ -5,7 +5,8 @@ use serde::Serialize;
 use zbus::DBusError;
 
 use super::authorize::{authorize, is_root};
-use super::engine::{Event, Turn};
+use super::engine::Turn;
+use super::event::Event;
 use super::run::{Input, Shell};
 use super::work;
 use crate::bus::error::{Error, Failure};

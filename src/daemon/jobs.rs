@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::engine::{Closed, Event, Order, RunFailure};
+use super::event::{Closed, Event, Order, RunFailure};
 use super::run::{Input, Inputs};
 use crate::bus::error::Error;
 use crate::bus::job::{JobRecord, JobState, Kind, Snapshot};

@@ -7,6 +7,7 @@
 mod answer;
 mod authorize;
 mod engine;
+mod event;
 mod jobs;
 mod record;
 mod run;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::Source;
+use super::event::Source;
 use crate::bus::job::Kind;
 use crate::model::explain::quote;
 use crate::model::message_id;

@@ -10,7 +10,8 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::engine::{Action, Closed, Engine, Event, Lock, Source, Turn};
+use super::engine::{Engine, Turn};
+use super::event::{Action, Closed, Event, Lock, Source};
 use super::jobs::Job;
 use super::serve::Served;
 use super::{source, state, work};

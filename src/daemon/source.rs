@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use zbus::Connection;
 
-use super::engine::{Event, Source};
+use super::event::{Event, Source};
 use super::run::{Input, Inputs};
 use crate::bus::request::Request;
 use crate::model::report::Problem;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::engine::{self, Trouble};
+use super::event::{self, Trouble};
 use super::run::{Input, Inputs};
 use crate::bus::view::Condition;
 use crate::model::config::Config;
@@ -78,15 +78,15 @@ pub(super) fn one(problems: Vec<Problem>) -> Option<Problem> {
 }
 
 /// Whether the daemon's program is another now, and would be let run. A program outside of the root is no transaction's.
-pub(super) fn judge_program(root: &Root, config: &Config, program: &Program, demanded: bool) -> engine::Program {
+pub(super) fn judge_program(root: &Root, config: &Config, program: &Program, demanded: bool) -> event::Program {
     let inside = if root.is_running() { Some(program.path()) } else { program.path().strip_prefix(root.path()).ok() };
-    let Some(inside) = inside else { return engine::Program::Same };
+    let Some(inside) = inside else { return event::Program::Same };
     match program.is_replaced() {
-        Ok(false) => return engine::Program::Same,
+        Ok(false) => return event::Program::Same,
         Ok(true) => {}
         Err(error) => {
             tracing::warn!("{}: {error}", program.path().display());
-            return engine::Program::Same;
+            return event::Program::Same;
         }
     }
     let found = keys::gather(root, &config.keys.dir);
@@ -94,9 +94,9 @@ pub(super) fn judge_program(root: &Root, config: &Config, program: &Program, dem
     let request = Request { root, rules: &config.labels, trust: &found.trust, selection: &selection, write: false };
     let judged = labels::label(&request, inside.as_os_str().as_bytes(), None).judged;
     if judged.state == State::Good || !demanded {
-        return engine::Program::Replaced;
+        return event::Program::Replaced;
     }
     let path = Path::new("/").join(inside).display().to_string();
     let what = format!("{path} was replaced by a program that would be denied ({}): {}", judged.state, judged.reason);
-    engine::Program::Denied(Problem::new(what, format!("imactl explain {}", quote(&path))))
+    event::Program::Denied(Problem::new(what, format!("imactl explain {}", quote(&path))))
 }
