@@ -59,8 +59,7 @@ pub(super) fn load(root: &Root, path: &str, outline: &Outline) -> Result<String,
 
 /// The number of active rules, where the kernel lets them be read.
 pub(super) fn rule_count() -> Option<usize> {
-    let text = securityfs::active_policy().ok()??;
-    Some(text.lines().filter(|line| !line.trim().is_empty()).count())
+    Some(securityfs::active_rules().ok()??.len())
 }
 
 /// The path that the kernel is to open: links are resolved here, inside of the root, since the kernel would resolve

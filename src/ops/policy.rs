@@ -25,14 +25,8 @@ pub struct PolicyFile {
 
 /// Reads a root's policy file; `None` where there is none.
 pub fn read(root: &Root, path: &str, trust: &Trust) -> Result<Option<PolicyFile>, String> {
-    let mut file = match OpenFile::open(root, path.as_bytes()) {
+    let mut file = match OpenFile::open_following(root, path.as_bytes()) {
         Ok(file) => file,
-        // The file may be a link: IMA and PID 1 follow it.
-        Err(OpenError::NotRegular) => {
-            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
-            let fd = root.open_with(path.as_bytes(), flags).map_err(|error| error.to_string())?;
-            OpenFile::from_fd(fd).map_err(|error| error.to_string())?
-        }
         Err(OpenError::Absent) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };

@@ -18,9 +18,13 @@ pub const BOOT_REPORT: &str = "/run/imad/boot.json";
 /// No boot report is longer.
 const LIMIT: u64 = 1 << 22;
 
-/// What the running kernel offers.
-pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Vec<Problem>) {
+/// What the running kernel offers, and how many rules are active where it lets them be read.
+pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Option<u64>, Vec<Problem>) {
     let mut problems = Vec::new();
+    let rules = securityfs::active_rules().unwrap_or_else(|error| {
+        problems.push(Problem::new(format!("the active rules cannot be read: {error}"), "run it as root"));
+        None
+    });
     let evm = securityfs::evm().unwrap_or_else(|error| {
         problems.push(Problem::new(format!("EVM's state cannot be read: {error}"), "run it as root"));
         None
@@ -36,10 +40,10 @@ pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Vec<Problem>) {
         evm,
         secure_boot,
         keyring,
-        policy_readable: matches!(securityfs::active_policy(), Ok(Some(_))),
+        policy_readable: rules.is_some(),
         policy_loadable: securityfs::policy_loadable(),
     };
-    (state, problems)
+    (state, rules.map(|rules| rules.len() as u64), problems)
 }
 
 /// The last value of a kernel command line option.
@@ -69,6 +73,7 @@ fn policy_state(
     config: &Config,
     found: &Keys,
     boot: Option<&BootReport>,
+    active_rules: Option<u64>,
     problems: &mut Vec<Problem>,
 ) -> PolicyState {
     let path = &config.policy.path;
@@ -89,12 +94,7 @@ fn policy_state(
     if !root.is_running() {
         return state;
     }
-    let active = securityfs::active_policy().unwrap_or_else(|error| {
-        problems.push(Problem::new(format!("the active rules cannot be read: {error}"), "run it as root"));
-        None
-    });
-    state.active_rules =
-        active.as_deref().map(|text| text.lines().filter(|line| !line.trim().is_empty()).count() as u64);
+    state.active_rules = active_rules;
     let loaded = boot.filter(|boot| boot.policy.loaded);
     state.loaded_sha256 = loaded.and_then(|boot| boot.policy.sha256.clone());
     let built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
@@ -121,8 +121,8 @@ pub fn status(
     let (config, mut problems) = super::configuration::load(root);
     let found = keys::gather(root, &config.keys.dir);
     problems.extend(found.problems.iter().cloned());
-    let (kernel, kernel_problems) =
-        if root.is_running() { kernel_state(found.keyring) } else { (KernelState::default(), Vec::new()) };
+    let (kernel, active_rules, kernel_problems) =
+        if root.is_running() { kernel_state(found.keyring) } else { (KernelState::default(), None, Vec::new()) };
     problems.extend(kernel_problems);
     let boot = if root.is_running() { boot_report(root) } else { Ok(None) }.unwrap_or_else(|problem| {
         problems.push(problem);
@@ -132,7 +132,7 @@ pub fn status(
     let told = |file: &str| boot.iter().flat_map(|boot| &boot.certificates).any(|outcome| outcome.file == file);
     let untold = found.certificates.iter().filter(|certificate| !told(&certificate.file));
     problems.extend(untold.flat_map(|certificate| certificate.problems.iter().cloned()));
-    let policy = policy_state(root, &config, &found, boot.as_ref(), &mut problems);
+    let policy = policy_state(root, &config, &found, boot.as_ref(), active_rules, &mut problems);
     if let Some(boot) = &boot {
         problems.extend(boot.policy.problem.iter().cloned());
         problems.extend(boot.problems.iter().cloned());

@@ -63,7 +63,16 @@ const CHUNK: usize = 256 * 1024;
 impl OpenFile {
     /// Opens a regular file of a root for reading; the last component may not be a link.
     pub fn open(root: &Root, path: &[u8]) -> Result<Self, OpenError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Self::open_with(root, path, OFlags::NOFOLLOW)
+    }
+
+    /// Opens a regular file of a root for reading, through a link too, as the kernel does when it reads a policy.
+    pub fn open_following(root: &Root, path: &[u8]) -> Result<Self, OpenError> {
+        Self::open_with(root, path, OFlags::empty())
+    }
+
+    fn open_with(root: &Root, path: &[u8], flags: OFlags) -> Result<Self, OpenError> {
+        let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = root.open_with(path, flags).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR) => OpenError::Absent,
             Some(libc::ELOOP | libc::ENXIO) => OpenError::NotRegular,

@@ -21,10 +21,13 @@ pub fn policy_loadable() -> bool {
     std::fs::metadata(POLICY).is_ok_and(|metadata| metadata.permissions().mode() & 0o200 != 0)
 }
 
-/// The active rules, one a line; `None` where the kernel does not let them be read.
-pub fn active_policy() -> io::Result<Option<String>> {
-    match std::fs::read_to_string(POLICY) {
-        Ok(text) => Ok(Some(text)),
+/// The active rules, one an item; `None` where the kernel does not let them be read.
+pub fn active_rules() -> io::Result<Option<Vec<Vec<u8>>>> {
+    match std::fs::read(POLICY) {
+        Ok(text) => {
+            let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            Ok(Some(lines.map(<[u8]>::to_vec).collect()))
+        }
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
