@@ -5,35 +5,24 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::common;
+pub(crate) use crate::common::{folder, keys};
+
 /// The database's place in a private root.
 pub(crate) const DATABASE: &str = "usr/lib/sysimage/rpm";
-
-/// A folder on the checkout's own file system, which keeps `security.ima`; /tmp may be a tmpfs.
-pub(crate) fn folder() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// The folder with the test keys, made on first use.
-pub(crate) fn keys() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/images/keys.sh");
-    let output = run(script, &[] as &[&str]);
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-}
 
 /// Runs a program that must be there; its exit status is the caller's affair.
 pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments);
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install the packages of tests/packages.txt"))
+    common::output(command)
 }
 
 /// Runs a program that must succeed.
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Output {
-    let output = output(program.as_ref(), arguments);
-    let shown: Vec<_> = arguments.iter().map(|argument| argument.as_ref().display().to_string()).collect();
-    let (program, errors) = (program.as_ref().display(), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{program} {}: {}\n{errors}", shown.join(" "), output.status);
-    output
+    let mut command = Command::new(program);
+    command.args(arguments);
+    common::run(command)
 }
 
 /// An example program of this package, which `cargo test` has built.

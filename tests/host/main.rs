@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
 mod access;
+#[path = "../common.rs"]
+mod common;
 mod daemon;
 mod fixture;
 mod labels;

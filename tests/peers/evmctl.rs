@@ -10,7 +10,7 @@ use imad::model::verify::Trust;
 use imad::ops::labels::{Request, Selection, label};
 use imad::sys::root::Root;
 
-use super::{folder, keys, output, run};
+use crate::common::{folder, keys, output, run};
 
 fn evmctl(arguments: &[&str], file: &Path) -> bool {
     let mut command = Command::new("evmctl");

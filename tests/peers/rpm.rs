@@ -9,7 +9,7 @@ use imad::model::rpm::Package;
 use imad::sys::root::Root;
 use imad::sys::rpmdb::{Database, Index};
 
-use super::{folder, run};
+use crate::common::{folder, run};
 
 const SPEC: &str = r"
 Name: peers-test
