@@ -10,6 +10,7 @@ pub mod label;
 pub mod message_id;
 pub mod plan;
 pub mod policy;
+pub mod program;
 pub mod report;
 pub mod rpm;
 pub mod verify;

@@ -5,5 +5,6 @@ pub mod configuration;
 pub mod explain;
 pub mod keys;
 pub mod labels;
+pub mod loading;
 pub mod policy;
 pub mod status;

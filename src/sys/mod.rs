@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod durable;
 pub mod file;
+pub mod filesystem;
 pub mod journal;
 pub mod kernel;
 pub mod keyring;

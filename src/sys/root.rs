@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -89,6 +89,15 @@ impl Root {
     /// Whether something is at this path.
     pub fn exists(&self, path: &str) -> bool {
         self.open_with(path.as_bytes(), OFlags::PATH).is_ok()
+    }
+
+    /// Where an open file is, as this root sees it, links resolved.
+    pub fn real_path(&self, fd: impl AsFd) -> io::Result<Vec<u8>> {
+        let path = std::fs::read_link(Self::fd_path(fd))?;
+        let inside = path
+            .strip_prefix(&self.path)
+            .map_err(|_| io::Error::other(format!("{} lies outside of {}", path.display(), self.path.display())))?;
+        Ok(Path::new("/").join(inside).into_os_string().into_vec())
     }
 
     /// A path by which interfaces that take nothing else reach what `fd` stands for.

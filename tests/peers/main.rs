@@ -8,4 +8,5 @@
 #[path = "../common.rs"]
 mod common;
 mod evmctl;
+mod loading;
 mod rpm;

@@ -1,0 +1,103 @@
+//! Which file system an open file is on, as IMA's rules name it.
+#![expect(unsafe_code, reason = "FS_IOC_GETFSUUID has no wrapper in any crate")]
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::ioctl::{Getter, ioctl, opcode};
+
+/// A file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    /// `s_magic`, as statfs(2) tells it.
+    pub magic: u64,
+    /// The type's name (`s_type->name`), e.g. `fuse`.
+    pub name: String,
+    /// The subtype (`s_subtype`), e.g. `sshfs` of `fuse.sshfs`.
+    pub subtype: Option<String>,
+    /// `s_uuid`; `None` where the file system does not tell it.
+    pub uuid: Option<[u8; 16]>,
+    /// Where it is mounted.
+    pub mounted_at: Vec<u8>,
+}
+
+/// `struct fsuuid2` (include/uapi/linux/fs.h).
+#[repr(C)]
+struct FsUuid {
+    len: u8,
+    uuid: [u8; 16],
+}
+
+/// The file system of an open file.
+pub fn of(fd: impl AsFd) -> io::Result<Filesystem> {
+    let magic = rustix::fs::fstatfs(&fd)?.f_type;
+    let stat = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let mountinfo = std::fs::read("/proc/self/mountinfo")?;
+    let mount = mount(&mountinfo, stat.stx_mnt_id)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "its mount is not in /proc/self/mountinfo"))?;
+    Ok(Filesystem { magic: u64::from_ne_bytes(magic.to_ne_bytes()), uuid: uuid(&fd), ..mount })
+}
+
+fn uuid(fd: impl AsFd) -> Option<[u8; 16]> {
+    // SAFETY: the request's number carries direction and size of the structure that the kernel fills
+    // (`_IOR(0x15, 0, struct fsuuid2)`), and any bytes make a valid FsUuid.
+    let found = unsafe { ioctl(fd, Getter::<{ opcode::read::<FsUuid>(0x15, 0) }, FsUuid>::new()) };
+    found.ok().filter(|found| found.len == 16).map(|found| found.uuid)
+}
+
+/// The mount with this number: `ID PARENT DEV ROOT TARGET OPTIONS [TAGS…] - TYPE SOURCE SUPER` (proc_pid_mountinfo(5)).
+fn mount(mountinfo: &[u8], id: u64) -> Option<Filesystem> {
+    let id = id.to_string();
+    let line = mountinfo
+        .split(|&byte| byte == b'\n')
+        .find(|line| line.split(|&byte| byte == b' ').next() == Some(id.as_bytes()))?;
+    let mut words = line.split(|&byte| byte == b' ');
+    let mounted_at = unescape(words.nth(4)?);
+    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+    let kind = String::from_utf8_lossy(kind);
+    let (name, subtype) = match kind.split_once('.') {
+        Some((name, subtype)) => (name.to_owned(), Some(subtype.to_owned())),
+        None => (kind.into_owned(), None),
+    };
+    Some(Filesystem { magic: 0, name, subtype, uuid: None, mounted_at })
+}
+
+/// Blanks, tabs, newlines and backslashes come as three octal digits.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let octal = (first == b'\\').then(|| after.get(..3)).flatten();
+        let code = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        if let Some(code) = code {
+            plain.push(code);
+            rest = &after[3..];
+        } else {
+            plain.push(first);
+            rest = after;
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_found_by_number() {
+        let info = b"22 1 0:5 / / rw - ext4 /dev/vda rw\n221 22 0:26 / /a\\040b rw shared:7 - fuse.sshfs me@there rw\n";
+        let mount = mount(info, 221).unwrap();
+        assert_eq!((mount.name.as_str(), mount.subtype.as_deref()), ("fuse", Some("sshfs")));
+        assert_eq!(mount.mounted_at, b"/a b");
+        assert_eq!(super::mount(info, 22).unwrap().name, "ext4");
+        assert_eq!(super::mount(info, 2), None);
+    }
+
+    #[test]
+    fn proc_is_proc() {
+        let found = of(std::fs::File::open("/proc/self/maps").unwrap()).unwrap();
+        assert_eq!((found.magic, found.name.as_str()), (0x9fa0, "proc"));
+    }
+}
