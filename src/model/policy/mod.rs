@@ -5,14 +5,27 @@
 //! - [`profile`]: what a kernel's configuration and version make of the language
 //! - [`parse`]: bytes to rules, [`error`]: why not, in words
 //! - `validate`: which words go together
+//! - [`builtin`], [`effective`]: the rules in force; [`event`]: what happens to which file
+//! - [`decide`]: what the rules say, [`verdict`]: what becomes of it, [`cause`]: why, in the kernel's words
+//!   (`appraise`: the label's part); [`gates`]: what is decided without a label
+//! - [`inode`]: what the kernel remembers of a file
 //! - [`outline`]: what imad-boot wants to know before a load
 #![forbid(unsafe_code)]
 
+mod appraise;
+pub mod builtin;
 pub mod canonical;
+pub mod cause;
+pub mod decide;
+pub mod effective;
 pub mod error;
+pub mod event;
+pub mod gates;
+pub mod inode;
 pub mod lex;
 pub mod outline;
 pub mod parse;
 pub mod profile;
 pub mod rule;
 mod validate;
+pub mod verdict;
