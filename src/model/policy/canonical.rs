@@ -5,9 +5,9 @@ use std::io::Write as _;
 
 use super::rule::{Comparison, IdCondition, OwnerCondition, Rule};
 
-/// The rule as the kernel shows it when its rules are read: a blank after every word, user ids as signed numbers, and
-/// `appraise_type=sigv3` before the `digest_type=verity` that it needs, so that this is not always loadable again.
-/// `None` for a rule that the kernel leaves out.
+/// The rule as the kernel shows it when its rules are read: a blank after every word, user ids as signed numbers, names
+/// of file systems cut after 63 bytes, and `appraise_type=sigv3` before the `digest_type=verity` that it needs, so that
+/// this is not always loadable again. `None` for a rule that the kernel leaves out.
 pub fn shown(rule: &Rule) -> Option<Vec<u8>> {
     (!rule.is_void()).then(|| write(rule, Style::Shown))
 }
@@ -15,7 +15,8 @@ pub fn shown(rule: &Rule) -> Option<Vec<u8>> {
 /// The rule as a policy file takes it.
 pub fn loadable(rule: &Rule) -> Vec<u8> {
     let mut text = write(rule, Style::Loadable);
-    text.truncate(text.trim_ascii_end().len());
+    // The blank after the last word, and no more: a value may end in what others take for a blank.
+    text.pop();
     text
 }
 
@@ -24,6 +25,9 @@ enum Style {
     Shown,
     Loadable,
 }
+
+/// How many bytes of a file system's name the kernel shows (`tbuf` of `ima_policy_show()`, without its NUL).
+const SHOWN_NAME: usize = 63;
 
 /// Writing to a vector cannot fail.
 macro_rules! put {
@@ -42,8 +46,12 @@ fn write(rule: &Rule, style: Style) -> Vec<u8> {
     if let Some(magic) = rule.fsmagic {
         put!(out, "fsmagic={magic:#x} ");
     }
-    text(&mut out, b"fsname=", rule.fsname.as_deref());
-    text(&mut out, b"fs_subtype=", rule.fs_subtype.as_deref());
+    let cut = |name: &[u8]| match style {
+        Style::Shown => name.len().min(SHOWN_NAME),
+        Style::Loadable => name.len(),
+    };
+    text(&mut out, b"fsname=", rule.fsname.as_deref().map(|name| &name[..cut(name)]));
+    text(&mut out, b"fs_subtype=", rule.fs_subtype.as_deref().map(|name| &name[..cut(name)]));
     list(&mut out, b"keyrings=", rule.keyrings.as_deref());
     list(&mut out, b"label=", rule.label.as_deref());
     if let Some(pcr) = rule.pcr {

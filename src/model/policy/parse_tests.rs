@@ -50,9 +50,12 @@ fn rules_are_shown_as_the_kernel_shows_them() {
         ("measure func=CRITICAL_DATA label=selinux", "measure func=CRITICAL_DATA label=selinux "),
         ("appraise func=SETXATTR_CHECK appraise_algos=sha256", "appraise func=SETXATTR_CHECK appraise_algos=sha256 "),
         ("hash digest_type=verity permit_directio", "hash digest_type=verity permit_directio "),
+        ("audit fsname=ext4\r", "audit fsname=ext4\r "),
     ] {
         assert_eq!(shown_as(text), expected, "{text}");
     }
+    let long = format!("measure fsname={}", "n".repeat(100));
+    assert_eq!(shown_as(&long), format!("measure fsname={} ", "n".repeat(63)));
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn what_is_written_means_the_same() {
     };
     profile.lsm = Lsm::Selinux(Names::Known(vec![(LsmField::ObjType, b"bin_t".to_vec())]));
     for text in [
-        "appraise appraise_type=imasig digest_type=x",
+        "appraise appraise_type=imasig",
         "appraise func=BPRM_CHECK subj_type=nobody_t obj_type=bin_t",
         "appraise digest_type=verity appraise_type=sigv3",
         "measure uid=4294967294 template=d-ng|n-ng|sig pcr=5 fsname=\u{e9}",
