@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use super::parse::TEMPLATES;
 use super::rule::{Comparison, IdCondition, OwnerCondition, Rule};
 
 /// The rule as the kernel shows it when its rules are read: a blank after every word, user ids as signed numbers, names
@@ -70,7 +71,13 @@ fn write(rule: &Rule, style: Style) -> Vec<u8> {
     for condition in &rule.lsm {
         text(&mut out, condition.field.name().as_bytes(), Some(&condition.value));
     }
-    text(&mut out, b"template=", rule.template.as_deref());
+    match (&rule.template, style) {
+        // The template of ima_template_fmt= has no name.
+        (Some(template), Style::Shown) if !TEMPLATES.iter().any(|(name, _)| name.as_bytes() == template) => {
+            text(&mut out, b"template=", Some(b""));
+        }
+        (template, _) => text(&mut out, b"template=", template.as_deref()),
+    }
     let verity = if rule.demands.verity { "digest_type=verity " } else { "" };
     if style == Style::Loadable {
         put!(out, "{verity}");

@@ -332,8 +332,7 @@ impl Draft {
         let custom = profile.custom_template.as_deref() == Some(value);
         let name = match built_in {
             Some((name, _)) => name.as_bytes().to_vec(),
-            // The template of ima_template_fmt= has no name.
-            None if custom => Text::new(),
+            None if custom => value.to_vec(),
             None => return Err(Reason::UnknownTemplate(lossy(value))),
         };
         once(self.rule.template.is_some(), "template=")?;

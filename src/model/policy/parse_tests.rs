@@ -77,6 +77,8 @@ fn what_is_written_means_the_same() {
         let line = Line::alone(&again);
         assert_eq!(parse_line(&line, &profile), Ok(Some(rule)), "{text}");
     }
+    let unnamed = parse_one("measure template=d-ng|n-ng|iuid", &profile).unwrap().unwrap();
+    assert_eq!(shown(&unnamed).as_deref(), Some(&b"measure template= "[..]));
     let void = parse_one("measure subj_type=nobody_t", &profile).unwrap().unwrap();
     assert_eq!(shown(&void), None);
 }

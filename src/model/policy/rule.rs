@@ -373,7 +373,7 @@ pub struct Rule {
     pub algos: Option<HashSet>,
     /// `pcr=`.
     pub pcr: Option<u8>,
-    /// `template=`: the template's name; empty for the one of `ima_template_fmt=`.
+    /// `template=`: the template's name; the format where it is the one of `ima_template_fmt=`, which has no name.
     pub template: Option<Text>,
     /// `keyrings=`.
     pub keyrings: Option<Vec<Text>>,
