@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use super::parse::TEMPLATES;
-use super::rule::{Comparison, IdCondition, OwnerCondition, Rule};
+use super::rule::{Comparison, Demands, IdCondition, OwnerCondition, Rule};
 
 /// The rule as the kernel shows it when its rules are read: a blank after every word, user ids as signed numbers, names
 /// of file systems cut after 63 bytes, and `appraise_type=sigv3` before the `digest_type=verity` that it needs, so that
@@ -78,25 +78,34 @@ fn write(rule: &Rule, style: Style) -> Vec<u8> {
         }
         (template, _) => text(&mut out, b"template=", template.as_deref()),
     }
-    let verity = if rule.demands.verity { "digest_type=verity " } else { "" };
-    if style == Style::Loadable {
-        put!(out, "{verity}");
-    }
-    if rule.demands.signature {
-        let signature = match (rule.demands.verity || rule.demands.sigv3, rule.demands.modsig) {
-            (true, _) => "sigv3",
-            (false, true) => "imasig|modsig",
-            (false, false) => "imasig",
-        };
-        put!(out, "appraise_type={signature} ");
-    }
-    if style == Style::Shown {
-        put!(out, "{verity}");
-    }
+    demands(&mut out, rule.demands, style);
     if rule.permit_directio {
         put!(out, "permit_directio ");
     }
     out
+}
+
+fn demands(out: &mut Vec<u8>, demands: Demands, style: Style) {
+    let Demands { signature, modsig, verity, sigv3 } = demands;
+    let mut types = Vec::new();
+    if signature && modsig && (style == Style::Loadable || !sigv3) {
+        types.push("appraise_type=imasig|modsig");
+    }
+    if signature && sigv3 {
+        types.push("appraise_type=sigv3");
+    }
+    if signature && !modsig && !sigv3 {
+        types.push("appraise_type=imasig");
+    }
+    // Kernels before 7.1 take sigv3 after verity alone; no kernel takes imasig after verity.
+    if verity && sigv3 && style == Style::Loadable {
+        types.insert(0, "digest_type=verity");
+    } else if verity {
+        types.push("digest_type=verity");
+    }
+    for word in types {
+        put!(out, "{word} ");
+    }
 }
 
 fn text(out: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {

@@ -112,6 +112,9 @@ pub enum Reason {
     /// `sigv3` without `digest_type=verity`.
     #[error("`appraise_type=sigv3` needs `digest_type=verity` before it")]
     Sigv3WithoutVerity,
+    /// `modsig` after `sigv3` (Linux 7.1; before, there is no `sigv3` without `digest_type=verity`).
+    #[error("`appraise_type=imasig|modsig` does not stand after `appraise_type=sigv3`")]
+    ModsigAfterSigv3,
     /// `modsig` on a kernel without.
     #[error("this kernel was built without `imasig|modsig` (CONFIG_IMA_APPRAISE_MODSIG)")]
     ModsigNotBuilt,

@@ -268,7 +268,7 @@ impl Draft {
             b"fgroup=" | b"fgroup>" | b"fgroup<" => {
                 rule.fgroup = Some(owner(rule.fgroup.is_some(), "fgroup", key, value)?);
             }
-            b"digest_type=" => self.digest_type(value)?,
+            b"digest_type=" => self.digest_type(value, profile)?,
             b"appraise_type=" => self.appraise_type(value, profile)?,
             b"appraise_flag=" => {}
             b"appraise_algos=" => {
@@ -296,8 +296,8 @@ impl Draft {
         Ok(())
     }
 
-    fn digest_type(&mut self, value: &[u8]) -> Result<(), Reason> {
-        if self.rule.demands.signature {
+    fn digest_type(&mut self, value: &[u8], profile: &KernelProfile) -> Result<(), Reason> {
+        if self.rule.demands.signature && !profile.sigv3_files {
             return Err(Reason::DigestTypeTooLate);
         }
         if value != b"verity" {
@@ -312,11 +312,11 @@ impl Draft {
         match value {
             b"imasig" if demands.verity => return Err(Reason::SignatureWithVerity("imasig")),
             b"imasig" => {}
-            b"sigv3" if demands.verity => {}
-            b"sigv3" if profile.sigv3_files => demands.sigv3 = true,
+            b"sigv3" if demands.verity || profile.sigv3_files => demands.sigv3 = true,
             b"sigv3" => return Err(Reason::Sigv3WithoutVerity),
             b"imasig|modsig" if !profile.modsig => return Err(Reason::ModsigNotBuilt),
             b"imasig|modsig" if demands.verity => return Err(Reason::SignatureWithVerity("imasig|modsig")),
+            b"imasig|modsig" if demands.sigv3 => return Err(Reason::ModsigAfterSigv3),
             b"imasig|modsig" => demands.modsig = true,
             _ => return Err(Reason::UnknownAppraiseType(lossy(value))),
         }

@@ -71,8 +71,11 @@ fn what_is_written_means_the_same() {
         "appraise func=BPRM_CHECK subj_type=nobody_t obj_type=bin_t",
         "appraise digest_type=verity appraise_type=sigv3",
         "measure uid=4294967294 template=d-ng|n-ng|sig pcr=5 fsname=\u{e9}",
+        "measure template=d-ng|n-ng|iuid",
+        "audit fsname=ext4\r",
+        "audit fsname=\u{c}",
     ] {
-        let Ok(Some(rule)) = parse_one(text, &profile) else { continue };
+        let Ok(Some(rule)) = parse_one(text, &profile) else { panic!("{text}") };
         let again = loadable(&rule);
         let line = Line::alone(&again);
         assert_eq!(parse_line(&line, &profile), Ok(Some(rule)), "{text}");
@@ -81,6 +84,31 @@ fn what_is_written_means_the_same() {
     assert_eq!(shown(&unnamed).as_deref(), Some(&b"measure template= "[..]));
     let void = parse_one("measure subj_type=nobody_t", &profile).unwrap().unwrap();
     assert_eq!(shown(&void), None);
+}
+
+#[test]
+fn signatures_of_version_3_are_for_files_too_from_linux_7_1_on() {
+    let newer = KernelProfile { sigv3_files: true, ..KernelProfile::default() };
+    for (text, as_shown) in [
+        ("appraise appraise_type=sigv3", "appraise appraise_type=sigv3 "),
+        ("appraise appraise_type=sigv3 digest_type=verity", "appraise appraise_type=sigv3 digest_type=verity "),
+        ("appraise appraise_type=imasig digest_type=verity", "appraise appraise_type=imasig digest_type=verity "),
+        (
+            "appraise func=MODULE_CHECK appraise_type=imasig|modsig appraise_type=sigv3",
+            "appraise func=MODULE_CHECK appraise_type=sigv3 ",
+        ),
+    ] {
+        let rule = parse_one(text, &newer).expect(text).expect(text);
+        assert_eq!(shown(&rule).expect(text), as_shown.as_bytes());
+        assert_eq!(parse_line(&Line::alone(&loadable(&rule)), &newer), Ok(Some(rule)), "{text}");
+        assert!(parse_one(text, &KernelProfile::default()).is_err());
+    }
+    let modsig = "appraise func=MODULE_CHECK appraise_type=sigv3 appraise_type=imasig|modsig";
+    assert_eq!(reason(modsig, &newer), Reason::ModsigAfterSigv3);
+    assert_eq!(
+        reason("appraise digest_type=verity appraise_type=imasig", &newer),
+        Reason::SignatureWithVerity("imasig")
+    );
 }
 
 #[test]

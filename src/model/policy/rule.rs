@@ -334,7 +334,7 @@ pub struct Demands {
     pub modsig: bool,
     /// The digest is fs-verity's (`digest_type=verity`).
     pub verity: bool,
-    /// `sigv3` without verity (Linux 7.1).
+    /// `appraise_type=sigv3`: the signature is of version 3; before Linux 7.1 only with verity, whose signatures are.
     pub sigv3: bool,
 }
 
