@@ -29,3 +29,6 @@ pub mod profile;
 pub mod rule;
 mod validate;
 pub mod verdict;
+
+#[cfg(test)]
+mod language_tests;
