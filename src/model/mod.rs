@@ -5,6 +5,7 @@ pub mod algo;
 pub mod cert;
 pub mod config;
 mod der;
+pub mod diagnostic;
 pub mod explain;
 pub mod label;
 pub mod message_id;
