@@ -167,8 +167,9 @@ pub fn parse_line(line: &Line<'_>, profile: &KernelProfile) -> Result<Option<Rul
 }
 
 /// Where a key's last word stands in a line; the whole rule where it does not.
-fn place(line: &Line<'_>, key: &str) -> Range<usize> {
-    let found = line.words().filter(|word| !key.is_empty() && word.text.starts_with(key.as_bytes())).last();
+pub(super) fn place(line: &Line<'_>, key: &str) -> Range<usize> {
+    let words = line.words().take_while(|word| !word.text.starts_with(b"#"));
+    let found = words.filter(|word| !key.is_empty() && word.text.starts_with(key.as_bytes())).last();
     found.map_or_else(
         || {
             let start = line.words().next().map_or(0, |word| word.start);
