@@ -9,6 +9,7 @@
 //! - [`decide`]: what the rules say, [`verdict`]: what becomes of it, [`cause`]: why, in the kernel's words
 //!   (`appraise`: the label's part); [`gates`]: what is decided without a label
 //! - [`inode`]: what the kernel remembers of a file
+//! - [`lint`]: what loads and should not, [`fmt`]: how a file is laid out
 //! - [`outline`]: what imad-boot wants to know before a load
 #![forbid(unsafe_code)]
 
@@ -22,7 +23,9 @@ pub mod error;
 pub mod event;
 pub mod gates;
 pub mod inode;
+pub mod fmt;
 pub mod lex;
+pub mod lint;
 pub mod outline;
 pub mod parse;
 pub mod profile;
