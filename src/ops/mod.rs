@@ -7,4 +7,5 @@ pub mod keys;
 pub mod labels;
 pub mod loading;
 pub mod policy;
+pub mod profile;
 pub mod status;

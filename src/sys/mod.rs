@@ -6,6 +6,7 @@ pub mod file;
 pub mod filesystem;
 pub mod journal;
 pub mod kernel;
+pub mod kernel_config;
 pub mod keyring;
 pub mod kmsg;
 pub mod mount;

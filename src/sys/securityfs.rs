@@ -21,6 +21,27 @@ pub fn policy_loadable() -> bool {
     std::fs::metadata(POLICY).is_ok_and(|metadata| metadata.permissions().mode() & 0o200 != 0)
 }
 
+/// The mode of the policy's file; `None` where it is gone, as after the only load that some kernels take.
+pub fn policy_mode() -> io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::metadata(POLICY) {
+        Ok(metadata) => Ok(Some(metadata.permissions().mode() & 0o777)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The active security modules, comma-separated; `None` where securityfs is not mounted.
+pub fn security_modules() -> Option<String> {
+    std::fs::read_to_string("/sys/kernel/security/lsm").ok()
+}
+
+/// Whether SELinux has a policy: the classes that the policy knows have folders from then on
+/// (`security/selinux/selinuxfs.c: sel_make_policy_nodes()`).
+pub fn selinux_has_policy() -> bool {
+    std::fs::read_dir("/sys/fs/selinux/class").is_ok_and(|mut classes| classes.next().is_some())
+}
+
 /// The active rules, one an item; `None` where the kernel does not let them be read.
 pub fn active_rules() -> io::Result<Option<Vec<Vec<u8>>>> {
     match std::fs::read(POLICY) {

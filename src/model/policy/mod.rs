@@ -2,7 +2,7 @@
 //!
 //! - [`lex`]: lines and words, with their places
 //! - [`rule`]: one rule's meaning, [`canonical`]: how it is written
-//! - [`profile`]: what a kernel's configuration and version make of the language
+//! - [`profile`]: what a kernel's configuration and version make of the language, [`kernel`]: which kernel that is
 //! - [`parse`]: bytes to rules, [`error`]: why not, in words
 //! - `validate`: which words go together
 //! - [`builtin`], [`effective`]: the rules in force; [`event`]: what happens to which file
@@ -24,6 +24,7 @@ pub mod event;
 pub mod gates;
 pub mod inode;
 pub mod fmt;
+pub mod kernel;
 pub mod lex;
 pub mod lint;
 pub mod outline;

@@ -1,0 +1,109 @@
+//! Which kernel a policy is judged for: the running one, an image's, or the one of a configuration file.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use crate::model::policy::kernel::{Kernel, KernelFacts, NewWords, RunningFacts};
+use crate::model::policy::profile::KernelConfig;
+use crate::model::report::Problem;
+use crate::sys::root::Root;
+use crate::sys::{kernel, kernel_config, securityfs};
+
+/// A word that every kernel's IMA knows, and those that only some do (`ima_policy.c: enum policy_opt`).
+const WORDS: [&str; 3] = ["Opt_dont_measure", "Opt_fs_subtype", "Opt_dont_audit"];
+
+/// The running kernel, and what kept it from being known better.
+pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut problem = |what: &str, error: &std::io::Error| {
+        problems.push(Problem::new(format!("{what} cannot be read: {error}"), "run it as root"));
+    };
+    let release = kernel::release();
+    let config = kernel_config::running(root, &release).unwrap_or_else(|error| {
+        problem("the kernel's configuration", &error);
+        None
+    });
+    let words = kernel_config::type_names(WORDS).unwrap_or_else(|error| {
+        problem("the kernel's type information", &error);
+        None
+    });
+    let policy_mode = securityfs::policy_mode().unwrap_or_else(|error| {
+        problem("the mode of the policy's file", &error);
+        // Neither gone nor of use: nothing is concluded from it.
+        Some(0o200)
+    });
+    let rules = securityfs::active_rules().unwrap_or_else(|error| {
+        problem("the active rules", &error);
+        None
+    });
+    let secure_boot = kernel::secure_boot().unwrap_or_else(|error| {
+        problem("the Secure Boot variable", &error);
+        None
+    });
+    let command_line = kernel::command_line().unwrap_or_else(|error| {
+        problem("the kernel's command line", &error);
+        Vec::new()
+    });
+    let known = |[any, fs_subtype, dont_audit]: [bool; 3]| any.then_some(NewWords { fs_subtype, dont_audit });
+    let facts = KernelFacts {
+        release: Some(release),
+        config: config
+            .map(|(source, text)| (source, KernelConfig::parse(&text)))
+            .filter(|(_, config)| !config.is_empty()),
+        running: Some(RunningFacts {
+            words: words.and_then(known),
+            ima: securityfs::has_ima(),
+            policy_mode,
+            rules: rules.map(|rules| rules.len()),
+            lsm: securityfs::security_modules(),
+            selinux_policy: securityfs::selinux_has_policy(),
+            secure_boot,
+            command_line,
+        }),
+    };
+    (Kernel::from_facts(&facts), problems)
+}
+
+/// The kernels of another root, those alike once; without any, what is assumed.
+pub fn of_root(root: &Root) -> (Vec<Kernel>, Vec<Problem>) {
+    let (mut kernels, mut problems) = (Vec::<Kernel>::new(), Vec::new());
+    for release in kernel_config::releases(root) {
+        let config = kernel_config::of_release(root, &release).unwrap_or_else(|error| {
+            problems.push(Problem::new(
+                format!("the configuration of kernel {release} cannot be read: {error}"),
+                "name it by --kernel-config",
+            ));
+            None
+        });
+        let config = config.map(|(source, text)| (source, KernelConfig::parse(&text)));
+        let config = config.filter(|(_, config)| !config.is_empty());
+        let kernel = Kernel::from_facts(&KernelFacts { release: Some(release), config, running: None });
+        if let Some(alike) = kernels.iter_mut().find(|other| other.profile == kernel.profile) {
+            alike.name = format!("{}, {}", alike.name, kernel.name);
+        } else {
+            kernels.push(kernel);
+        }
+    }
+    if kernels.is_empty() {
+        kernels.push(Kernel::from_facts(&KernelFacts::default()));
+    }
+    (kernels, problems)
+}
+
+/// The kernel of a configuration file; what is wrong with the file where it is none.
+pub fn of_config(path: &Path) -> Result<Kernel, String> {
+    let text = std::fs::File::open(path).and_then(kernel_config::text);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let config = KernelConfig::parse(&text);
+    if config.is_empty() {
+        return Err(format!("{}: it is not a kernel configuration", path.display()));
+    }
+    if !config.has("IMA") {
+        return Err(format!("{}: this kernel has no IMA (CONFIG_IMA) and takes no policy", path.display()));
+    }
+    Ok(Kernel::from_facts(&KernelFacts {
+        release: None,
+        config: Some((path.display().to_string(), config)),
+        running: None,
+    }))
+}
