@@ -10,4 +10,5 @@ mod common;
 mod daemon;
 mod fixture;
 mod labels;
+mod policies;
 mod service;
