@@ -3,7 +3,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+
+use crate::model::policy::steps::Way;
 
 /// Shows and mends the labels, keys and policy of Linux file integrity (IMA appraisal).
 #[derive(Debug, Parser)]
@@ -35,7 +38,7 @@ pub enum Verb {
     Relabel(Relabel),
     /// Verify the labels of packaged files against their content
     Check(Check),
-    /// Say in what state a file's label is, why, and what mends it
+    /// Say whether the kernel lets a file be used, by which rule and label, and what mends it
     Explain(Explain),
 }
 
@@ -70,6 +73,20 @@ pub struct Explain {
     /// The file
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    /// What is done with it; by default what such a file is for
+    #[arg(long = "as", value_name = "WAY", value_parser = way())]
+    pub way: Option<Way>,
+    /// By the user with this number; by default by whoever asks
+    #[arg(long, value_name = "UID")]
+    pub uid: Option<u32>,
+    /// Judge by this policy file as if it were loaded, not by the rules in force
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+fn way() -> impl TypedValueParser<Value = Way> {
+    PossibleValuesParser::new(Way::ALL.map(Way::name))
+        .map(|word| Way::ALL.into_iter().find(|way| way.name() == word).unwrap_or(Way::Exec))
 }
 
 #[cfg(test)]

@@ -1,13 +1,23 @@
 //! `imactl explain`
 #![forbid(unsafe_code)]
 
+use std::fmt::Write as _;
+
+use nix::unistd::{Uid, User};
+
 use super::args::{Arguments, Explain};
 use super::exit::{Answer, Failure};
 use super::render;
 use super::target::{Target, absolute, failure};
 use crate::model::explain::effect;
+use crate::model::policy::profile::KernelProfile;
+use crate::model::policy::verdict::Kernel;
+use crate::model::prediction::{FilePrediction, Prediction};
 use crate::model::report::{FileReport, Problem, VERSION};
-use crate::ops::explain;
+use crate::ops::in_force::{self, InForce};
+use crate::ops::labels::Selection;
+use crate::ops::predict::{PredictError, Question, predict};
+use crate::ops::{explain, profile};
 
 /// What `--json` prints.
 #[derive(serde::Serialize)]
@@ -16,6 +26,7 @@ struct Document<'a> {
     #[serde(flatten)]
     file: &'a FileReport,
     effect: &'static str,
+    prediction: Option<&'a Prediction>,
     problems: &'a [Problem],
 }
 
@@ -24,21 +35,168 @@ pub(super) fn run(arguments: &Arguments, verb: &Explain) -> Result<Answer, Failu
     let path = absolute(&target.root, &verb.path)?;
     let path = String::from_utf8(path)
         .map_err(|_| Failure::input("the path is not UTF-8", "imactl check takes any bytes: imactl check PATH"))?;
-    let (file, problems) = explain::explain(&target.root, &target.config.labels, &target.keys.trust, &path)
+    let (file, mut problems) = explain::explain(&target.root, &target.config.labels, &target.keys.trust, &path)
         .map_err(|error| failure(&error))?;
-    let effect = effect(file.state);
-    if arguments.json {
-        render::json(&Document { version: VERSION, file: &file, effect, problems: &problems })?;
-    } else {
-        let mut table = render::table();
-        table.add_row(["Label", &format!("{}: {}", file.state, file.reason)]);
-        table.add_row(["Package", file.package.as_deref().unwrap_or("none")]);
-        table.add_row(["So", effect]);
-        if !file.next.is_empty() {
-            table.add_row(["Next", &file.next]);
+    let (profile, unsure) = profile(&target);
+    problems.extend(unsure);
+    let rules = rules(&target, verb, &profile)?;
+    let prediction = match predict(&question(&target, verb, &path, &rules, &profile)) {
+        Ok(prediction) => Some(prediction),
+        // The label's state tells about a file that is not there, or that cannot be read.
+        Err(error @ PredictError::File { .. }) => {
+            problems.push(Problem::new(error.to_string(), format!("ls -l {path}")));
+            None
         }
-        let text = format!("{}\n{}\n{}", render::bold(&file.path), render::rows(&table), render::problems(&problems));
-        render::print(&text)?;
+        Err(PredictError::Labels(error)) => return Err(failure(&error)),
+    };
+    if arguments.json {
+        let effect = effect(file.state);
+        let prediction = prediction.as_ref();
+        render::json(&Document { version: VERSION, file: &file, effect, prediction, problems: &problems })?;
+    } else {
+        problems.extend(prediction.iter().flat_map(|prediction| prediction.problems.iter().cloned()));
+        let mut seen = std::collections::BTreeSet::new();
+        problems.retain(|problem| seen.insert(problem.what.clone()));
+        let told = prediction.as_ref().map(tell).unwrap_or_default();
+        render::print(&format!(
+            "{}\n{}{told}{}",
+            render::bold(&file.path),
+            label(&file, prediction.is_none()),
+            render::problems(&problems)
+        ))?;
     }
-    Ok(if file.state.is_denied() { Answer::No } else { Answer::Yes })
+    let denied = prediction.is_some_and(|prediction| !prediction.allowed) || file.state.is_denied();
+    Ok(if denied { Answer::No } else { Answer::Yes })
+}
+
+/// The kernel that is asked about: of a root's kernels the first.
+fn profile(target: &Target) -> (KernelProfile, Vec<Problem>) {
+    if target.root.is_running() {
+        let (kernel, problems) = profile::running(&target.root);
+        (kernel.profile, problems)
+    } else {
+        let (kernels, problems) = profile::of_root(&target.root);
+        (kernels.into_iter().next().map(|kernel| kernel.profile).unwrap_or_default(), problems)
+    }
+}
+
+fn rules(target: &Target, verb: &Explain, profile: &KernelProfile) -> Result<InForce, Failure> {
+    let Some(file) = &verb.policy else {
+        return in_force::of_root(&target.root, &target.config, profile)
+            .map_err(|problem| Failure::system(problem.what, problem.next));
+    };
+    let name = file.display().to_string();
+    let bytes =
+        std::fs::read(file).map_err(|error| Failure::input(format!("{name}: {error}"), "name a policy file"))?;
+    let (boot, problems) = if target.root.is_running() { in_force::boot() } else { Default::default() };
+    let found = in_force::of_file(&name, &bytes, &boot, profile)
+        .map_err(|problem| Failure::input(problem.what, problem.next))?;
+    Ok(InForce { problems, ..found })
+}
+
+fn question<'a>(
+    target: &'a Target,
+    verb: &Explain,
+    path: &'a str,
+    rules: &'a InForce,
+    profile: &KernelProfile,
+) -> Question<'a> {
+    let uid = verb.uid.map_or_else(Uid::current, Uid::from_raw);
+    // A user whom nobody knows is taken to have a group of the same number.
+    let gid = User::from_uid(uid).ok().flatten().map_or(uid.as_raw(), |user| user.gid.as_raw());
+    Question {
+        request: target.request(const { &Selection::All }, false),
+        rules,
+        kernel: Kernel::default(),
+        path: path.as_bytes(),
+        way: verb.way,
+        uid: uid.as_raw(),
+        gid,
+        creds_check_sees_new_ids: profile.creds_check_sees_new_ids,
+    }
+}
+
+/// The file's own label; what it means where no prediction says more.
+fn label(file: &FileReport, alone: bool) -> String {
+    let mut table = render::table();
+    table.add_row(["Label", &format!("{}: {}", file.state, file.reason)]);
+    table.add_row(["Package", file.package.as_deref().unwrap_or("none")]);
+    if alone {
+        table.add_row(["So", effect(file.state)]);
+    }
+    if !file.next.is_empty() {
+        table.add_row(["Next", &file.next]);
+    }
+    format!("{}\n", render::rows(&table))
+}
+
+/// The prediction: the answer, every file, and each denial with its rule.
+fn tell(prediction: &Prediction) -> String {
+    let mut text = String::new();
+    let Prediction { way, uid, policy, .. } = prediction;
+    let denied: Vec<&FilePrediction> = prediction.files.iter().filter(|file| file.fails).collect();
+    let answer = match (prediction.allowed, denied.is_empty()) {
+        (true, true) => "Allowed".to_owned(),
+        (true, false) => "Allowed, and recorded: the kernel does not enforce".to_owned(),
+        (false, _) => {
+            let seen = prediction.files.iter().find_map(|file| file.seen.as_deref()).unwrap_or("EACCES");
+            format!("Denied ({seen})")
+        }
+    };
+    put(&mut text, format_args!("\n{}: {way} by user {uid}; judged by {policy}\n", render::bold(&answer)));
+    if prediction.files.len() > 1 || !denied.is_empty() {
+        let mut table = render::table();
+        for file in &prediction.files {
+            let verdict = if file.allowed { "allowed" } else { "denied" };
+            let role = file.role.as_deref().unwrap_or("file");
+            table.add_row([verdict, role, file.label.name(), &file.path]);
+        }
+        put(&mut text, format_args!("{}\n", render::rows(&table)));
+    }
+    let shown = if denied.is_empty() { prediction.files.iter().take(1).collect() } else { denied };
+    for alike in by_reason(&shown) {
+        put(&mut text, format_args!("\n{}", verdict(&alike)));
+    }
+    text
+}
+
+/// Files with the same verdict by the same rule, in the order of the first of each.
+fn by_reason<'a>(files: &[&'a FilePrediction]) -> Vec<Vec<&'a FilePrediction>> {
+    let reason = |file: &FilePrediction| (file.allowed, file.hook.clone(), file.why.clone(), file.rule.clone());
+    let mut groups: Vec<Vec<&FilePrediction>> = Vec::new();
+    for file in files {
+        match groups.iter_mut().find(|group| reason(group[0]) == reason(file)) {
+            Some(group) => group.push(file),
+            None => groups.push(vec![file]),
+        }
+    }
+    groups
+}
+
+/// A verdict with the rule that decided, and what mends each file.
+fn verdict(files: &[&FilePrediction]) -> String {
+    let mut text = String::new();
+    let first = files[0];
+    let hook = first.hook.as_deref().map(|hook| format!(" at {hook}")).unwrap_or_default();
+    let verdict = if first.allowed { "allowed" } else { "denied" };
+    let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
+    put(&mut text, format_args!("{}{more}: {verdict}{hook}: {}\n", first.path, first.why));
+    if let Some(rule) = &first.rule {
+        let line = rule.line.map(|line| line.to_string()).unwrap_or_default();
+        let place = if line.is_empty() { rule.origin.clone() } else { format!("{}:{line}", rule.origin) };
+        let gutter = " ".repeat(line.len());
+        let carets = "^".repeat(rule.text.chars().count());
+        put(&mut text, format_args!("  {gutter}--> {place}\n  {line} | {}\n  {gutter} | {carets}\n", rule.text));
+    }
+    if let Some(cause) = &first.cause {
+        put(&mut text, format_args!("  audit record: cause={cause}\n"));
+    }
+    for file in files.iter().filter(|file| !file.next.is_empty()) {
+        put(&mut text, format_args!("  Next: {}\n", file.next));
+    }
+    text
+}
+
+fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).unwrap_or_else(|_| unreachable!("strings grow"));
 }

@@ -11,6 +11,7 @@ pub mod label;
 pub mod message_id;
 pub mod plan;
 pub mod policy;
+pub mod prediction;
 pub mod program;
 pub mod report;
 pub mod rpm;

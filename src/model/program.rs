@@ -6,6 +6,31 @@ use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, DynamicT
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::read::{FileKind, ReadRef};
 
+/// What a file is to an execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Executed, and handed to the interpreter that its first line names.
+    Script,
+    /// Executed: what execve(2) names, or a script's interpreter.
+    Program,
+    /// The ELF interpreter, ld.so.
+    Loader,
+    /// A shared library.
+    Library,
+}
+
+impl Role {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Program => "program",
+            Self::Loader => "loader",
+            Self::Library => "library",
+        }
+    }
+}
+
 /// Bytes of a file that the kernel looks at to tell what it is (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
 /// Interpreters that the kernel follows before it gives up (`fs/exec.c: exec_binprm()`).

@@ -25,7 +25,7 @@ pub fn explain(root: &Root, rules: &Labels, trust: &Trust, path: &str) -> Result
             Ok((unowned(&request, path), report.problems))
         }
         Err(RunError::Database(error)) => {
-            let problem = Problem::new(format!("{error}; which package owns the file is not known"), error.next_step());
+            let problem = Problem::new(format!("{error}; which package owns a file is not known"), error.next_step());
             Ok((unowned(&request, path), vec![problem]))
         }
         Err(error) => Err(error),
@@ -33,7 +33,7 @@ pub fn explain(root: &Root, rules: &Labels, trust: &Trust, path: &str) -> Result
 }
 
 /// The report of a file without regard to packages.
-fn unowned(request: &Request<'_>, path: &str) -> FileReport {
+pub(super) fn unowned(request: &Request<'_>, path: &str) -> FileReport {
     let done = labels::label(request, path.as_bytes(), None);
     FileReport {
         path: path.to_owned(),

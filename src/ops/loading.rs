@@ -8,33 +8,8 @@ use std::io::{self, Read};
 use object::read::ReadCache;
 use rustix::fs::OFlags;
 
-use crate::model::program::{DEPTH, Elf, HEAD, LoaderCache, elf, script_interpreter};
+use crate::model::program::{DEPTH, Elf, HEAD, LoaderCache, Role, elf, script_interpreter};
 use crate::sys::root::Root;
-
-/// What a file is to an execution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// The file that execve(2) names.
-    Program,
-    /// The interpreter that a script's first line names.
-    Interpreter,
-    /// The ELF interpreter, ld.so.
-    Loader,
-    /// A shared library.
-    Library,
-}
-
-impl Role {
-    /// The word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Program => "program",
-            Self::Interpreter => "interpreter",
-            Self::Loader => "loader",
-            Self::Library => "library",
-        }
-    }
-}
 
 /// A file that is pulled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,14 +90,15 @@ impl Search<'_> {
     fn execute(&mut self, path: &[u8]) {
         let mut path = path.to_vec();
         let mut wanted_by = None;
-        for depth in 0..=DEPTH {
-            let role = if depth == 0 { Role::Program } else { Role::Interpreter };
+        for _ in 0..=DEPTH {
             let opened = match open(self.root, &path) {
                 Ok(opened) => opened,
                 Err(error) => return self.gap(&path, wanted_by, error.to_string()),
             };
+            let interpreter = script_interpreter(&opened.head);
+            let role = if interpreter.is_some() { Role::Script } else { Role::Program };
             let part = self.part(opened.path.clone(), role, wanted_by);
-            if let Some(interpreter) = script_interpreter(&opened.head) {
+            if let Some(interpreter) = interpreter {
                 path = interpreter.to_vec();
                 wanted_by = Some(part);
                 continue;

@@ -3,9 +3,12 @@
 
 pub mod configuration;
 pub mod explain;
+pub mod facts;
+pub mod in_force;
 pub mod keys;
 pub mod labels;
 pub mod loading;
 pub mod policy;
+pub mod predict;
 pub mod profile;
 pub mod status;

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,6 +60,12 @@ pub enum OpenError {
 /// Bytes read at a time.
 const CHUNK: usize = 256 * 1024;
 
+impl AsFd for OpenFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl OpenFile {
     /// Opens a regular file of a root for reading; the last component may not be a link.
     pub fn open(root: &Root, path: &[u8]) -> Result<Self, OpenError> {
@@ -108,6 +114,12 @@ impl OpenFile {
         })
     }
 
+    /// Owner and group, as the mount shows them.
+    pub fn owner(&self) -> io::Result<(u32, u32)> {
+        let stat = rustix::fs::fstat(&self.file)?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+
     /// `security.ima`; `None` where the file has none. `EOPNOTSUPP` where its file system has no such attributes.
     pub fn label(&self) -> io::Result<Option<Vec<u8>>> {
         xattr(&self.file, XATTR_IMA)
@@ -121,6 +133,11 @@ impl OpenFile {
     /// Type byte of `security.evm`.
     pub fn evm_type(&self) -> io::Result<Option<u8>> {
         Ok(xattr(&self.file, XATTR_EVM)?.and_then(|value| value.first().copied()))
+    }
+
+    /// `security.selinux`.
+    pub fn selinux(&self) -> io::Result<Option<Vec<u8>>> {
+        xattr(&self.file, "security.selinux")
     }
 
     /// Writes `security.ima`.

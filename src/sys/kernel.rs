@@ -8,9 +8,14 @@ pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// The kernel's command line.
+pub fn command_line_text() -> io::Result<String> {
+    std::fs::read_to_string("/proc/cmdline")
+}
+
 /// The words of the kernel's command line; quotes keep blanks inside of a word.
 pub fn command_line() -> io::Result<Vec<String>> {
-    Ok(words(&std::fs::read_to_string("/proc/cmdline")?))
+    Ok(words(&command_line_text()?))
 }
 
 fn words(line: &str) -> Vec<String> {

@@ -93,7 +93,7 @@ impl Root {
 
     /// Where an open file is, as this root sees it, links resolved.
     pub fn real_path(&self, fd: impl AsFd) -> io::Result<Vec<u8>> {
-        let path = std::fs::read_link(Self::fd_path(fd))?;
+        let path = std::fs::read_link(Self::fd_path(&fd))?;
         let inside = path
             .strip_prefix(&self.path)
             .map_err(|_| io::Error::other(format!("{} lies outside of {}", path.display(), self.path.display())))?;

@@ -9,6 +9,7 @@ mod system;
 mod boot;
 mod certificates;
 mod denials;
+mod first_start;
 mod kernels;
 mod packages;
 mod policies;

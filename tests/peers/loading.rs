@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use imad::ops::loading::{Role, loading};
+use imad::model::program::Role;
+use imad::ops::loading::loading;
 use imad::sys::root::Root;
 
 use crate::common::run;
@@ -67,7 +68,7 @@ fn scripts_pull_in_their_interpreters() {
     let outer = write("outer", &format!("#!{inner}\n"));
     let found = loading(&Root::running().unwrap(), outer.as_bytes());
     let roles: Vec<Role> = found.parts.iter().map(|part| part.role).collect();
-    assert_eq!(roles[..4], [Role::Program, Role::Interpreter, Role::Interpreter, Role::Loader]);
+    assert_eq!(roles[..4], [Role::Script, Role::Script, Role::Program, Role::Loader]);
     assert_eq!(found.parts[1].path, inner.as_bytes());
 
     let itself = write("itself", &format!("#!{}/itself\n", folder.path().display()));

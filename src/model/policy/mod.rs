@@ -9,6 +9,7 @@
 //! - [`decide`]: what the rules say, [`verdict`]: what becomes of it, [`cause`]: why, in the kernel's words
 //!   (`appraise`: the label's part); [`gates`]: what is decided without a label
 //! - [`inode`]: what the kernel remembers of a file
+//! - [`steps`]: which questions an access asks; [`readback`]: rules that the kernel shows, back to rules
 //! - [`lint`]: what loads and should not, [`fmt`]: how a file is laid out
 //! - [`outline`]: what imad-boot wants to know before a load
 #![forbid(unsafe_code)]
@@ -21,16 +22,18 @@ pub mod decide;
 pub mod effective;
 pub mod error;
 pub mod event;
+pub mod fmt;
 pub mod gates;
 pub mod inode;
-pub mod fmt;
 pub mod kernel;
 pub mod lex;
 pub mod lint;
 pub mod outline;
 pub mod parse;
 pub mod profile;
+pub mod readback;
 pub mod rule;
+pub mod steps;
 mod validate;
 pub mod verdict;
 

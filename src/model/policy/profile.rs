@@ -107,6 +107,9 @@ pub struct KernelProfile {
     pub dont_audit: bool,
     /// `appraise_type=sigv3` without fs-verity (Linux 7.1).
     pub sigv3_files: bool,
+    /// `CREDS_CHECK` sees the ids that a set-user-ID program brings (Linux 6.19; before 5.8 too). In between it sees the
+    /// caller's: the kernel asks before it computes the new ones (`fs/exec.c: begin_new_exec()`).
+    pub creds_check_sees_new_ids: bool,
     /// `pcr=` may be smaller than this: the bits of a long.
     pub pcrs: u8,
     /// The format of `ima_template_fmt=`, which then counts as a template.
@@ -140,6 +143,7 @@ impl Default for KernelProfile {
             fs_subtype: false,
             dont_audit: false,
             sigv3_files: false,
+            creds_check_sees_new_ids: false,
             pcrs: 64,
             custom_template: None,
             lsm: Lsm::KnowsNothing,
@@ -244,6 +248,7 @@ impl KernelProfile {
             fs_subtype: version >= (6, 19),
             dont_audit: version >= (6, 19),
             sigv3_files: version >= (7, 1),
+            creds_check_sees_new_ids: !((5, 8)..(6, 19)).contains(&version),
             pcrs: if config.has("64BIT") { 64 } else { 32 },
             custom_template: None,
             lsm: Lsm::KnowsNothing,

@@ -3,8 +3,6 @@
 # certificate and policy in place; and the initramfs images. Prints the folder with
 #
 #   rpms/  repo.img (label imad-repo)  root.img  initrd-trusted.img  initrd-stock.img
-#
-# imad.sh unlabelled: the same, but no file of the root has a label yet, and no policy is in place.
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -15,8 +13,6 @@ set -euo pipefail
 # shellcheck source=tests/guest/images/initrd.sh
 . "$here/initrd.sh"
 
-variant=${1:-imad}
-case $variant in imad | unlabelled) ;; *) echo "usage: $0 [unlabelled]" >&2; exit 2 ;; esac
 keys=$("$here/keys.sh")
 kernel=$("$here/kernel.sh")
 stock=$("$here/stock.sh")
@@ -30,13 +26,9 @@ rm -f "$scratch"/rpms/*.src.rpm
 # What an administrator does after the installation.
 configure() {
     local policy=usr/share/imad/policies/01-appraise-executable-and-lib-signatures
-    install -D -m 644 "$2/ima.der" "$IMAD_ROOT/etc/keys/ima/ima.der"
-    if [ "$1" = imad ]; then
-        cp --preserve=xattr "$IMAD_ROOT/$policy" "$IMAD_ROOT/etc/ima/ima-policy"
-        getfattr -h --absolute-names -n security.ima "$IMAD_ROOT/etc/ima/ima-policy" >/dev/null
-    else
-        find "$IMAD_ROOT" -xdev -type f -print0 | xargs -0 setfattr -h -x security.ima 2>/dev/null || true
-    fi
+    install -D -m 644 "$1/ima.der" "$IMAD_ROOT/etc/keys/ima/ima.der"
+    cp --preserve=xattr "$IMAD_ROOT/$policy" "$IMAD_ROOT/etc/ima/ima-policy"
+    getfattr -h --absolute-names -n security.ima "$IMAD_ROOT/etc/ima/ima-policy" >/dev/null
 }
 
 build() {
@@ -60,7 +52,7 @@ build() {
     shares=()
     label_image "$out/root.img" "$out"/rpms/*.rpm
     export -f configure
-    on_root "$out/root.img" bash -euc 'configure "$@"' configure "$variant" "$keys"
+    on_root "$out/root.img" bash -euc 'configure "$@"' configure "$keys"
 
     make_initrd "$out/root.img" "$out/initrd-trusted.img" "$(cat "$kernel/release")" --no-kernel
     mkdir "$scratch/modules"
@@ -72,7 +64,7 @@ build() {
     shares=()
 }
 
-cached "$variant" "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \
+cached imad "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \
     "$keys/ima.pem" "$kernel/release" "$stock/SHA256SUMS" "$packages/SHA256SUMS" "$base/SHA256SUMS" \
     "$(signer_recipe)" "$scratch"/rpms/*.rpm)" build
 echo "$entry"
