@@ -31,7 +31,7 @@ complete -c imactl -n "__fish_imactl_needs_command" -s V -l version -d 'Print ve
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "status" -d 'Show what is protected here, and what wants mending'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "check" -d 'Verify the labels of packaged files against their content'
-complete -c imactl -n "__fish_imactl_needs_command" -f -a "explain" -d 'Say in what state a file\'s label is, why, and what mends it'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "explain" -d 'Say whether the kernel lets a file be used, by which rule and label, and what mends it'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand status" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand status" -l json -d 'Print JSON (see imactl(1) for the schema)'
@@ -45,11 +45,22 @@ complete -c imactl -n "__fish_imactl_using_subcommand check" -l package -d 'Only
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand check" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l as -d 'What is done with it; by default what such a file is for' -r -f -a "exec\t''
+mmap\t''
+read\t''
+write\t''
+module\t''
+firmware\t''
+kexec\t''
+kexec-initramfs\t''
+policy\t''"
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l uid -d 'By the user with this number; by default by whoever asks' -r
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l policy -d 'Judge by this policy file as if it were loaded, not by the rules in force' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "status" -d 'Show what is protected here, and what wants mending'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "check" -d 'Verify the labels of packaged files against their content'
-complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "explain" -d 'Say in what state a file\'s label is, why, and what mends it'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "explain" -d 'Say whether the kernel lets a file be used, by which rule and label, and what mends it'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -144,14 +144,9 @@ fn tell(prediction: &Prediction) -> String {
         }
     };
     put(&mut text, format_args!("\n{}: {way} by user {uid}; judged by {policy}\n", render::bold(&answer)));
-    if prediction.files.len() > 1 || !denied.is_empty() {
-        let mut table = render::table();
-        for file in &prediction.files {
-            let verdict = if file.allowed { "allowed" } else { "denied" };
-            let role = file.role.as_deref().unwrap_or("file");
-            table.add_row([verdict, role, file.label.name(), &file.path]);
-        }
-        put(&mut text, format_args!("{}\n", render::rows(&table)));
+    let files = prediction.files.len();
+    if files > 1 {
+        put(&mut text, format_args!("{files} files are looked at, {} would be denied.\n", denied.len()));
     }
     let shown = if denied.is_empty() { prediction.files.iter().take(1).collect() } else { denied };
     for alike in by_reason(&shown) {
@@ -173,14 +168,13 @@ fn by_reason<'a>(files: &[&'a FilePrediction]) -> Vec<Vec<&'a FilePrediction>> {
     groups
 }
 
-/// A verdict with the rule that decided, and what mends each file.
+/// A verdict with the rule that decided, the files and what mends each.
 fn verdict(files: &[&FilePrediction]) -> String {
     let mut text = String::new();
     let first = files[0];
     let hook = first.hook.as_deref().map(|hook| format!(" at {hook}")).unwrap_or_default();
     let verdict = if first.allowed { "allowed" } else { "denied" };
-    let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
-    put(&mut text, format_args!("{}{more}: {verdict}{hook}: {}\n", first.path, first.why));
+    put(&mut text, format_args!("{verdict}{hook}: {}\n", first.why));
     if let Some(rule) = &first.rule {
         let line = rule.line.map(|line| line.to_string()).unwrap_or_default();
         let place = if line.is_empty() { rule.origin.clone() } else { format!("{}:{line}", rule.origin) };
@@ -191,8 +185,12 @@ fn verdict(files: &[&FilePrediction]) -> String {
     if let Some(cause) = &first.cause {
         put(&mut text, format_args!("  audit record: cause={cause}\n"));
     }
-    for file in files.iter().filter(|file| !file.next.is_empty()) {
-        put(&mut text, format_args!("  Next: {}\n", file.next));
+    for file in files {
+        let role = file.role.as_deref().unwrap_or("file");
+        put(&mut text, format_args!("  {role} {}: {}: {}\n", file.path, file.label, file.label_reason));
+        if !file.next.is_empty() {
+            put(&mut text, format_args!("    Next: {}\n", file.next));
+        }
     }
     text
 }

@@ -13,4 +13,5 @@ mod first_start;
 mod kernels;
 mod packages;
 mod policies;
+mod predictions;
 mod service;

@@ -94,12 +94,12 @@ fn main() -> ExitCode {
     for copy in ["/tmp/ip", "/dev/shm/ip", "/root/ip"] {
         story.step(&format!("cp $(command -v ip) {copy}; {copy} link"), &Expect::Denied, 2);
     }
-    story.step("imactl explain /tmp/ip", &Expect::Answer, 8);
+    story.step("imactl explain /tmp/ip", &Expect::Answer, 16);
 
     chapter("a file that somebody tampered with is denied");
     story.wait("the first count of labels", |status| status.labels.is_some());
     story.step("printf x >> /usr/bin/lsattr; lsattr /root", &Expect::Denied, 2);
-    story.step("imactl explain /usr/bin/lsattr", &Expect::Answer, 8);
+    story.step("imactl explain /usr/bin/lsattr", &Expect::Answer, 16);
 
     chapter("dnf installs a signed package: its program runs at once");
     story.step("dnf -q -y --disablerepo='*' --enablerepo=imad-good install imad-hello", &Expect::Success, 6);
@@ -112,7 +112,7 @@ fn main() -> ExitCode {
         status.last_transaction.as_ref().is_some_and(|seen| !seen.denied.is_empty())
     });
     story.step("imad-hello", &Expect::Denied, 2);
-    story.step("imactl explain /usr/bin/imad-hello", &Expect::Answer, 8);
+    story.step("imactl explain /usr/bin/imad-hello", &Expect::Answer, 16);
     story.step("journalctl -b -u imad -o cat --no-pager | tail -n 2", &Expect::Success, 6);
 
     chapter("the same on D-Bus, for any user, and in one view");
