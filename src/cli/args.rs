@@ -40,6 +40,8 @@ pub enum Verb {
     Check(Check),
     /// Say whether the kernel lets a file be used, by which rule and label, and what mends it
     Explain(Explain),
+    /// Check, lay out, list and show policies
+    Policy(Policy),
 }
 
 /// `imactl relabel`
@@ -87,6 +89,66 @@ pub struct Explain {
 fn way() -> impl TypedValueParser<Value = Way> {
     PossibleValuesParser::new(Way::ALL.map(Way::name))
         .map(|word| Way::ALL.into_iter().find(|way| way.name() == word).unwrap_or(Way::Exec))
+}
+
+/// `imactl policy`
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: PolicyVerb,
+}
+
+/// What imactl can do with policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises
+    Check(PolicyCheck),
+    /// Lay policy files out: one blank between words, words in the kernel's order; comments and the order of rules stay
+    Fmt(PolicyFmt),
+    /// List the policies that have names
+    List,
+    /// Show the rules in effect, or those of a policy, with the lines that they come from
+    Show(PolicyShow),
+}
+
+/// `imactl policy check`
+#[derive(Debug, Args)]
+pub struct PolicyCheck {
+    /// Policy files; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Judge for the kernel with this configuration, compressed by gzip or not, instead of the running one
+    #[arg(long, value_name = "FILE")]
+    pub kernel_config: Option<PathBuf>,
+    /// Judge every line as a policy of its own, and print one JSON object a line
+    #[arg(long)]
+    pub each_line: bool,
+    /// Let warnings be a no (exit status 1)
+    #[arg(long)]
+    pub strict: bool,
+    /// Show notes too, and where what is known of the kernel comes from
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// `imactl policy fmt`
+#[derive(Debug, Args)]
+pub struct PolicyFmt {
+    /// Policy files, which are changed in place; - is standard input, laid out on standard output
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; say which files would change (exit status 1)
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `imactl policy show`
+#[derive(Debug, Args)]
+pub struct PolicyShow {
+    /// A policy's name (see imactl policy list) or file; without, the rules in effect
+    #[arg(value_name = "NAME|FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -36,6 +36,14 @@ impl Failure {
     pub(super) fn system(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { kind: Kind::System, what: what.into(), next: next.into() }
     }
+
+    /// Says it on standard error.
+    pub(super) fn say(&self) {
+        eprintln!("imactl: {}", self.what);
+        if !self.next.is_empty() {
+            eprintln!("Next: {}", self.next);
+        }
+    }
 }
 
 /// Says what went wrong and turns the result into imactl's exit status.
@@ -45,10 +53,7 @@ pub(super) fn code(result: Result<Answer, Failure>) -> ExitCode {
         Ok(Answer::No) => return ExitCode::from(1),
         Err(failure) => failure,
     };
-    eprintln!("imactl: {}", failure.what);
-    if !failure.next.is_empty() {
-        eprintln!("Next: {}", failure.next);
-    }
+    failure.say();
     match failure.kind {
         Kind::Input => ExitCode::from(2),
         Kind::System => ExitCode::from(3),

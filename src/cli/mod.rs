@@ -6,6 +6,10 @@ mod check;
 mod client;
 mod exit;
 mod explain;
+mod policy;
+mod policy_check;
+mod policy_fmt;
+mod policy_show;
 mod progress;
 mod relabel;
 mod render;
@@ -35,6 +39,7 @@ pub fn main() -> ExitCode {
         args::Verb::Relabel(verb) => relabel::run(&arguments, verb),
         args::Verb::Check(verb) => check::run(&arguments, verb),
         args::Verb::Explain(verb) => explain::run(&arguments, verb),
+        args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
     };
     exit::code(result)
 }

@@ -28,10 +28,15 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Bold on a terminal, unless `NO_COLOR` is set.
-pub(super) fn bold(text: &str) -> String {
+/// Whether what goes there is coloured: on a terminal, unless `NO_COLOR` is set.
+pub(super) fn coloured(stream: &impl IsTerminal) -> bool {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !plain { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    stream.is_terminal() && !plain
+}
+
+/// Bold where colours are.
+pub(super) fn bold(text: &str) -> String {
+    if coloured(&std::io::stdout()) { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// A table without lines, as wide as the terminal.

@@ -126,7 +126,7 @@ pub fn render(file: &str, line: &[u8], diagnostic: &Diagnostic, coloured: bool) 
     let gutter = " ".repeat(number.to_string().len());
     let (shown, before, carets) = excerpt(line, span);
     let carets = paint(&"^".repeat(carets), severity.colour(), coloured);
-    let mut out = format!("{head}{}\n", paint(&format!(": {message}"), "1", coloured));
+    let mut out = format!("{head}{}\n", paint(&format!(": {}", printable(message)), "1", coloured));
     let arrow = frame("-->");
     let bar = frame("|");
     // Writing to a String cannot fail.

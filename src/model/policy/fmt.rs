@@ -8,7 +8,7 @@ use super::profile::{KernelProfile, Lsm, Names};
 use super::rule::{HASH_NAMES, HashSet, Rule, Text};
 
 /// A kernel that knows every word: laying out a file is no question of which kernel runs.
-fn every_word(custom_template: Option<Text>) -> KernelProfile {
+pub fn every_word(custom_template: Option<Text>) -> KernelProfile {
     KernelProfile {
         hashes: HashSet::of(&HASH_NAMES),
         trailing_comments: true,

@@ -11,6 +11,7 @@
 //! - [`inode`]: what the kernel remembers of a file
 //! - [`steps`]: which questions an access asks; [`readback`]: rules that the kernel shows, back to rules
 //! - [`lint`]: what loads and should not, [`fmt`]: how a file is laid out
+//! - [`report`]: what is said of a file, [`origin`]: which line a rule comes from
 //! - [`outline`]: what imad-boot wants to know before a load
 #![forbid(unsafe_code)]
 
@@ -28,10 +29,12 @@ pub mod inode;
 pub mod kernel;
 pub mod lex;
 pub mod lint;
+pub mod origin;
 pub mod outline;
 pub mod parse;
 pub mod profile;
 pub mod readback;
+pub mod report;
 pub mod rule;
 pub mod steps;
 mod validate;

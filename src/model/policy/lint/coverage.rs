@@ -34,6 +34,8 @@ pub(super) fn check_exemptions(findings: &mut Findings, rules: &[PlacedRule]) {
         let key = if rule.fsname.is_some() { "fsname=" } else { "fsmagic=" };
         match place(rule) {
             Place::Kernel | Place::Initramfs | Place::One => {}
+            // It matches nothing, which is told.
+            Place::Kind(kind) if kind.contains('.') => {}
             Place::Kind(kind) if kind == TMPFS.0 => findings.add(
                 &catalog::TMPFS_EXEMPT,
                 *line,
@@ -137,12 +139,18 @@ fn pseudo_file_systems(findings: &mut Findings, rules: &[PlacedRule]) {
         if denied.is_empty() {
             continue;
         }
+        let shown = match &denied[..] {
+            [first, second, third, fourth, rest @ ..] if !rest.is_empty() => {
+                format!("{first}, {second}, {third}, {fourth} and {} more file systems", rest.len())
+            }
+            all => all.join(", "),
+        };
         findings.add(
             &catalog::READS_OF_PSEUDO_FILE_SYSTEMS,
             placed.line,
             "appraise",
-            format!("files of {} cannot be opened", denied.join(", ")),
-            format!("put `dont_appraise fsname={}` before it, and one for each of the others", denied[0]),
+            format!("files of {shown} cannot be opened"),
+            format!("put `dont_appraise fsname=` before it for each of {}", denied.join(", ")),
         );
         // One is enough: later rules lack the same.
         break;
