@@ -49,6 +49,7 @@ impl Trial<'_, '_> {
                 matches!(&self.file.label, LabelRead::Bytes(bytes) if bytes.first() == Some(&kind::SIGNATURE));
             if self.policy.appraisal().mode == Mode::Fix && !appended && !signature && self.file.label_writable {
                 self.verdict.fixed = true;
+                self.inode.version_seen = false;
                 cause = None;
             }
             if self.file.empty && self.inode.new && self.inode.signed {

@@ -59,6 +59,8 @@ pub struct Inode {
     pub(super) to_label: bool,
     pub(super) label_changed: bool,
     pub(super) attributes_changed: bool,
+    /// The version that the file system has now is the one at which it was hashed.
+    pub(super) version_seen: bool,
 }
 
 /// What closing a file for the last time after writing it does.
@@ -108,13 +110,20 @@ impl Inode {
         self.cached = Slots(0);
     }
 
+    /// The content was written.
+    pub const fn written(&mut self) {
+        self.version_seen = false;
+    }
+
     /// The content was cut (truncate(2), `O_TRUNC`).
     pub const fn truncated(&mut self) {
+        self.version_seen = false;
         self.forget();
     }
 
     /// `security.ima` was written, with this type byte, or removed. Nothing is noted without appraise rules.
     pub fn label_set(&mut self, policy: &Effective, kind: Option<u8>) {
+        self.version_seen = false;
         if policy.classes.has(Class::Appraise) {
             self.measured_pcrs = 0;
             self.label_changed = true;
@@ -124,6 +133,7 @@ impl Inode {
 
     /// Mode, owner or group was set (`ima_inode_post_setattr()`).
     pub fn attributes_set(&mut self, policy: &Effective, file: &File, subject: &Subject) {
+        self.version_seen = false;
         if !policy.classes.has(Class::Appraise) || !file.regular || !file.target.fs.xattrs {
             return;
         }
@@ -182,11 +192,11 @@ impl Inode {
         self.to_label && !self.signed && (self.has_passed(Slot::File) || self.hash)
     }
 
-    /// The last writer closes the file; `changed` tells that the content was written, `direct` that it was open with
-    /// `O_DIRECT` (`ima_check_last_writer(), ima_update_xattr()`).
-    pub fn closed(&mut self, kernel: &Kernel, file: &File, changed: bool, direct: bool) -> Closed {
+    /// The last writer closes the file, also where its open was denied; `direct` tells that it was open with `O_DIRECT`
+    /// (`ima_check_last_writer(), ima_update_xattr()`).
+    pub fn closed(&mut self, kernel: &Kernel, file: &File, direct: bool) -> Closed {
         let update = std::mem::take(&mut self.to_label);
-        if !(self.new || changed || !file.target.fs.versioned) {
+        if !self.new && self.version_seen && file.target.fs.versioned {
             return Closed::default();
         }
         self.forget();
@@ -209,6 +219,8 @@ impl Inode {
         };
         self.collected = Some(collected);
         let labelled = (file.label_writable && file.target.fs.xattrs).then_some(collected.algo);
+        // The label moves the version on, unless there is none.
+        self.version_seen = labelled.is_none();
         Closed { labelled, record: None }
     }
 }

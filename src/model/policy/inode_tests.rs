@@ -42,7 +42,8 @@ fn a_pass_is_cached_by_slot_and_a_failure_never() {
         |inode: &mut Inode, policy: &Effective| inode.label_set(policy, Some(4)),
         |inode: &mut Inode, policy: &Effective| inode.attributes_set(policy, &good_hash(), &Subject::default()),
         |inode: &mut Inode, _: &Effective| {
-            inode.closed(&Kernel::default(), &good_hash(), true, false);
+            inode.written();
+            inode.closed(&Kernel::default(), &good_hash(), false);
         },
     ] {
         let mut inode = inode.clone();
@@ -53,7 +54,7 @@ fn a_pass_is_cached_by_slot_and_a_failure_never() {
         }
     }
     // A close that changed nothing keeps it, where the file system can tell.
-    assert_eq!(inode.closed(&kernel, &good_hash(), false, false), Closed::default());
+    assert_eq!(inode.closed(&kernel, &good_hash(), false), Closed::default());
     assert!(inode.is_cached(Slot::Bprm));
 }
 
@@ -89,7 +90,7 @@ fn new_files_are_labelled_at_close() {
         assert_eq!(verdict.allowed, first);
         let in_policy = rule != "appraise fowner=1";
         assert_eq!(verdict.labels_at_close, in_policy);
-        let closed = inode.closed(&kernel, &file(LabelRead::None), true, false);
+        let closed = inode.closed(&kernel, &file(LabelRead::None), false);
         assert_eq!(closed.labelled, in_policy.then_some(SHA256), "{rule}");
         // Then it is no better than any file with a hash label.
         let after = judge(&kernel, &policy, &read, &good_hash(), &mut inode);
@@ -116,7 +117,7 @@ fn mknod_and_nameless_files() {
     assert!(judge(&kernel, &policy, &write, &empty, &mut made).allowed);
     let mut nameless = Inode::default();
     nameless.made_nameless(&policy, &empty, &subject);
-    assert_eq!(nameless.closed(&kernel, &empty, true, false).labelled, Some(SHA256));
+    assert_eq!(nameless.closed(&kernel, &empty, false).labelled, Some(SHA256));
     // Signed before anything is written: still writable while new and empty.
     made.label_set(&policy, Some(kind::SIGNATURE));
     let signed = File { signature: Signature::Bad, empty: true, ..signed() };
@@ -134,12 +135,12 @@ fn hash_rules_label_at_close() {
     for (file, labelled) in [(file(LabelRead::None), Some(SHA256)), (signed(), None)] {
         let mut inode = Inode::default();
         assert!(judge(&kernel, &policy, &write, &file, &mut inode).allowed);
-        assert_eq!(inode.closed(&kernel, &file, true, false).labelled, labelled);
+        assert_eq!(inode.closed(&kernel, &file, false).labelled, labelled);
     }
     let mut inode = Inode::default();
     assert!(judge(&kernel, &policy, &write, &file(LabelRead::None), &mut inode).allowed);
     let read_only = File { label_writable: false, ..file(LabelRead::None) };
-    assert_eq!(inode.closed(&kernel, &read_only, true, false).labelled, None);
+    assert_eq!(inode.closed(&kernel, &read_only, false).labelled, None);
 }
 
 #[test]
@@ -166,4 +167,18 @@ fn a_digest_that_was_taken_for_another_label_does_not_fit() {
     let verdict = judge(&Kernel::default(), &policy("appraise"), &event, &other, &mut inode);
     assert_eq!(verdict.cause, Some(Cause::InvalidSignature));
     assert!(ask(&policy("appraise"), &event, &other).allowed);
+}
+
+#[test]
+fn a_denied_write_that_changed_nothing_keeps_what_was_found_out() {
+    let subject = Subject::default();
+    let kernel = Kernel::default();
+    let write = Event { writable: true, ..Event::new(Func::FileCheck, Access::WRITE, &subject) };
+    let policy = policy("audit\nappraise appraise_type=imasig");
+    let mut inode = Inode::default();
+    for audited in [true, false] {
+        let verdict = judge(&kernel, &policy, &write, &good_hash(), &mut inode);
+        assert_eq!((verdict.allowed, verdict.audited), (false, audited));
+        inode.closed(&kernel, &good_hash(), false);
+    }
 }

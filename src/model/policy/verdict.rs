@@ -258,6 +258,7 @@ impl Trial<'_, '_> {
                 if !soft {
                     return Some(cause);
                 }
+                self.inode.version_seen = true;
                 Some(cause)
             }
         };
@@ -323,6 +324,7 @@ impl Trial<'_, '_> {
             }
         };
         self.inode.collected = Some(collected);
+        self.inode.version_seen = true;
         Ok(())
     }
 }
