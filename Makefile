@@ -1,6 +1,6 @@
 # Every target works from a fresh clone, as root on Debian 12 with a Rust toolchain.
 
-.PHONY: help setup images demo check lint test generate rpm
+.PHONY: help setup images demo check lint test bench generate rpm
 
 help:
 	@echo 'make setup     installs the Debian packages of tests/packages.txt'
@@ -8,6 +8,7 @@ help:
 	@echo 'make demo      boots a guest with a strict policy and shows what imad does there'
 	@echo 'make lint      formatting, clippy, shellcheck'
 	@echo 'make test      the tests without a guest'
+	@echo 'make bench     how long policies take to be read and asked'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
 	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'
@@ -29,6 +30,9 @@ lint: setup
 
 test: setup
 	tests/check.sh test
+
+bench: setup
+	cargo bench --locked --bench policy
 
 generate: setup
 	cargo run --quiet --locked --example generate -- .
