@@ -45,7 +45,34 @@ impl Lsm {
             Self::KnowsNothing => false,
             Self::Selinux(names) => names.has(field, value),
             Self::Smack => matches!(field, LsmField::ObjUser | LsmField::SubjUser),
-            Self::AppArmor(names) => field == LsmField::SubjRole && names.has(field, value),
+            Self::AppArmor(names) => field == LsmField::SubjRole && apparmor_knows(names, value),
+        }
+    }
+}
+
+/// Whether AppArmor finds all profiles of a label (`aa_label_strn_parse()`): `//&` stands between their names, and one
+/// `&` before them for the label that all others are stacked upon. Namespaces (`:name:profile`) are not looked into:
+/// they count as unknown.
+fn apparmor_knows(names: &Names, label: &[u8]) -> bool {
+    // Blanks as the kernel's isspace() knows them: a no-break space of Latin-1 too.
+    let blank = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0);
+    let skip = |text: &[u8]| text.iter().take_while(|byte| blank(byte)).count();
+    let label = &label[skip(label)..];
+    if label.is_empty() {
+        return false;
+    }
+    let mut rest = label.strip_prefix(b"&").unwrap_or(label);
+    loop {
+        let split = rest.windows(3).position(|window| window == b"//&");
+        let name = &rest[..split.unwrap_or(rest.len())];
+        let name = &name[skip(name)..];
+        // No name is the namespace's own profile, `unconfined`, which the kernel knows by any beginning of its name.
+        if !b"unconfined".starts_with(name) && !names.has(LsmField::SubjRole, name) {
+            return false;
+        }
+        match split {
+            Some(at) => rest = &rest[at + 3..],
+            None => return true,
         }
     }
 }
@@ -281,6 +308,13 @@ mod tests {
         assert!(Lsm::Selinux(known.clone()).resolves(LsmField::ObjType, b"bin_t"));
         assert!(!Lsm::Selinux(known).resolves(LsmField::SubjType, b"bin_t"));
         assert!(Lsm::AppArmor(Names::Any).resolves(LsmField::SubjRole, b"unconfined"));
+        let apparmor = Lsm::AppArmor(Names::Known(vec![(LsmField::SubjRole, b"/usr/bin/man".to_vec())]));
+        for known in ["/usr/bin/man", "unconfined", "un", "&un", "\r&\run", "&", "un//&/usr/bin/man", "//&", "un//&"] {
+            assert!(apparmor.resolves(LsmField::SubjRole, known.as_bytes()), "{known}");
+        }
+        for unknown in ["/usr/bin/ma", "unconfinedx", "\r", "&&un", "un//&x", "x//&un", ":x:un"] {
+            assert!(!apparmor.resolves(LsmField::SubjRole, unknown.as_bytes()), "{unknown}");
+        }
         assert!(!Lsm::AppArmor(Names::Any).resolves(LsmField::ObjType, b"unconfined"));
         assert!(Lsm::Smack.resolves(LsmField::ObjUser, b"_"));
         assert!(!Lsm::KnowsNothing.resolves(LsmField::ObjUser, b"_"));
