@@ -1,6 +1,6 @@
 # Every target works from a fresh clone, as root on Debian 12 with a Rust toolchain.
 
-.PHONY: help setup images demo check lint test bench generate rpm
+.PHONY: help setup images demo check lint test bench soak generate rpm
 
 help:
 	@echo 'make setup     installs the Debian packages of tests/packages.txt'
@@ -9,6 +9,7 @@ help:
 	@echo 'make lint      formatting, clippy, shellcheck'
 	@echo 'make test      the tests without a guest'
 	@echo 'make bench     how long policies take to be read and asked'
+	@echo 'make soak      looks for faults of the policy parser, SOAK=600 seconds by libFuzzer'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
 	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'
@@ -33,6 +34,9 @@ test: setup
 
 bench: setup
 	cargo bench --locked --bench policy
+
+soak: setup
+	tests/soak.sh $(SOAK)
 
 generate: setup
 	cargo run --quiet --locked --example generate -- .

@@ -11,6 +11,7 @@ mod certificates;
 mod denials;
 mod first_start;
 mod kernels;
+mod language;
 mod packages;
 mod policies;
 mod predictions;

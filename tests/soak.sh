@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Looks for faults of the policy parser for a given time: first with lines at random, a new seed every few seconds, then
+# by libFuzzer, which needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it
+# finds wrong in target/fuzz-artifacts.
+#
+#   tests/soak.sh [SECONDS]     half a minute of lines at random, then so long by libFuzzer (600)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seconds=${1:-600}
+export PATH=$PATH:$PWD/target/tools/bin
+
+cargo test --locked --lib --no-run
+until=$((SECONDS + 30))
+while [ $SECONDS -lt $until ]; do
+    cargo test --locked --quiet --lib language_tests
+done
+
+if ! rustup run nightly rustc --version >/dev/null 2>&1; then
+    rustup toolchain install nightly --profile minimal
+fi
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    cargo install --locked --root target/tools cargo-fuzz
+fi
+mkdir -p target/fuzz-corpus target/fuzz-artifacts
+cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz policy target/fuzz-corpus tests/fuzz/seeds -- \
+    -max_total_time="$seconds" -max_len=2000 -dict=tests/fuzz/policy.dict -artifact_prefix=target/fuzz-artifacts/ \
+    -print_final_stats=1
