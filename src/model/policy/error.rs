@@ -305,7 +305,13 @@ fn unknown_word(word: &str) -> Option<String> {
     nearest(key, words()).map(|near| format!("did you mean `{near}`?"))
 }
 
+/// Words above this length are near to none, and comparing them would take time and memory by their length.
+const LONGEST: usize = 64;
+
 fn nearest(word: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let distance = |name: &str| strsim::damerau_levenshtein(&word.to_ascii_lowercase(), &name.to_ascii_lowercase());
     let (near, distance) = known.map(|name| (name, distance(name))).min_by_key(|&(_, distance)| distance)?;
     (distance <= 1 + near.len() / 4).then_some(near)

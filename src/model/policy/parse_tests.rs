@@ -202,6 +202,9 @@ fn errors_name_their_place() {
     let error = parse_one("appraise func=BPRM_CHEK uid=0", &KernelProfile::default()).unwrap_err();
     assert_eq!(error.span, 14..23);
     assert!(error.reason.help().unwrap().starts_with("did you mean `BPRM_CHECK`?"));
+    let error =
+        parse_one(&format!("appraise func={}", "BPRM_CHECK".repeat(200_000)), &KernelProfile::default()).unwrap_err();
+    assert!(error.reason.help().unwrap().starts_with("hooks: "));
     let error = parse_one("appraise  pcr=5 uid=0", &KernelProfile::default()).unwrap_err();
     assert_eq!(error.span, 10..15);
     let error = parse_one(" func=BPRM_CHECK ", &KernelProfile::default()).unwrap_err();
