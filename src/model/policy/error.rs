@@ -237,11 +237,11 @@ pub const KEYS: [&str; 36] = [
 
 impl Reason {
     /// What is allowed there, and the nearest word where one is near.
-    pub fn help(&self) -> Option<String> {
+    pub fn help(&self) -> String {
         let actions = || Action::ALL.map(Action::name).into_iter();
         let funcs = || Func::ALL.map(Func::name).into_iter();
-        Some(match self {
-            Self::UnknownWord(word) => return unknown_word(word),
+        match self {
+            Self::UnknownWord(word) => unknown_word(word),
             Self::NoAction => format!("begin with one of {}", join(actions())),
             Self::UnknownFunc(name) => nearest(name, funcs()).map_or_else(
                 || format!("hooks: {}", join(funcs())),
@@ -271,9 +271,38 @@ impl Reason {
                 let hexadecimal = value.strip_prefix("0x").filter(|_| *base == "decimal");
                 match hexadecimal.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
                     Some(number) => format!("write it in decimal: `{number}`"),
-                    None => return None,
+                    None if *base == "decimal" => "digits from 0 to 9, nothing else".to_owned(),
+                    None => "digits from 0 to 9 and a to f, with or without `0x` before them".to_owned(),
                 }
             }
+            Self::EmptyValue(key) => match value_of(key) {
+                Some(value) => format!("write {value} behind it, without a blank"),
+                None => "write its value behind it, without a blank".to_owned(),
+            },
+            Self::TooLarge(_) => "ids end at 4294967294, magic numbers at 0xffffffffffffffff".to_owned(),
+            Self::NoSuchId(_) => "write an id from 0 to 4294967294".to_owned(),
+            Self::NotAUuid(_) => "`findmnt -no UUID -T FILE` tells a file system's UUID".to_owned(),
+            Self::NoSuchPcr { last, .. } => format!("write a number from 0 to {last}, of which 0 to 31 are of use"),
+            Self::FuncNotBuilt(_) | Self::KeyringsNotBuilt => {
+                "take the rule out, or judge for another kernel by `--kernel-config`".to_owned()
+            }
+            Self::ModsigNotBuilt => "`appraise_type=imasig` asks for a signature in the file's label alone".to_owned(),
+            Self::DigestTypeTooLate => "put it before `appraise_type=`".to_owned(),
+            Self::ModsigAfterSigv3 => "write two rules".to_owned(),
+            Self::SignatureWithVerity(_) => "`appraise_type=sigv3` goes with it".to_owned(),
+            Self::EmptyItem(key) => format!("put names between the bars, as in `{key}a|b`"),
+            Self::WrongAction { key, wanted } => format!("leave `{key}` out, or make it a rule that says `{wanted}`"),
+            Self::NotForFunc { key, .. } => {
+                let hooks = join(super::validate::hooks_with(key).map(Func::name));
+                if hooks.is_empty() { format!("leave `{key}` out") } else { format!("`{key}` goes with {hooks}") }
+            }
+            Self::ActionNotForFunc { func, .. } => {
+                format!("with it go {}", join(super::validate::actions_with(*func).iter().map(|action| action.name())))
+            }
+            Self::SetxattrWithoutAlgos => {
+                "name the algorithms that labels may be made with: `appraise_algos=sha256,sha512`".to_owned()
+            }
+            Self::VerityWithoutSigv3 => "add `appraise_type=sigv3` behind it".to_owned(),
             Self::UnavailableHash(_) => "the kernel needs the algorithm built in or as a module".to_owned(),
             Self::UnknownLabel(_) => {
                 "label conditions can be loaded only after the security module's own policy, so not from the initramfs"
@@ -282,27 +311,51 @@ impl Reason {
             Self::TemplateWithoutMeasure => "put `measure` first".to_owned(),
             Self::SecondId(_) | Self::Twice(_) | Self::SecondAction(_) => "write two rules".to_owned(),
             Self::Sigv3WithoutVerity => "`appraise digest_type=verity appraise_type=sigv3`".to_owned(),
-            _ => return None,
-        })
+        }
     }
 }
 
-fn unknown_word(word: &str) -> Option<String> {
+fn unknown_word(word: &str) -> String {
     if word == "\\" {
-        return Some("a rule cannot go on in the next line".to_owned());
+        return "a rule cannot go on in the next line".to_owned();
     }
     if word.starts_with('#') {
-        return Some("this kernel takes comments only on lines of their own".to_owned());
+        return "this kernel takes comments only on lines of their own".to_owned();
     }
     if word.ends_with('\r') {
-        return Some("the line ends in a carriage return; save the file with Unix line ends".to_owned());
+        return "the line ends in a carriage return; save the file with Unix line ends".to_owned();
     }
-    let words = || {
-        let plain = ["permit_directio", "label=", "appraise_flag="];
-        Action::ALL.map(Action::name).into_iter().chain(KEYS).chain(plain)
-    };
+    let plain = ["permit_directio", "label=", "appraise_flag="];
+    let words = || Action::ALL.map(Action::name).into_iter().chain(KEYS).chain(plain);
     let key = word.find(['=', '<', '>']).map_or(word, |at| &word[..=at]);
-    nearest(key, words()).map(|near| format!("did you mean `{near}`?"))
+    match nearest(key, words()) {
+        // The word is known, but not to this kernel, or not with a value.
+        Some(near) if near == key => "this kernel does not know the word".to_owned(),
+        Some("permit_directio") if key == "permit_directio=" => "write `permit_directio`, without a value".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("words: {}", join(words().filter(|word| !word.ends_with(['<', '>'])))),
+    }
+}
+
+/// What stands behind a key.
+fn value_of(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "func=" => "a hook",
+        "mask=" => "an access",
+        "fsmagic=" => "a hexadecimal number",
+        "fsname=" | "fs_subtype=" => "the name of a file system's type",
+        "fsuuid=" => "a UUID",
+        "appraise_type=" => "`imasig`, `imasig|modsig` or `sigv3`",
+        "appraise_algos=" => "hash algorithms, with commas between them",
+        "digest_type=" => "`verity`",
+        "pcr=" => "a number",
+        "template=" => "a template",
+        "keyrings=" => "names of keyrings, with bars between them",
+        "label=" => "names of data, with bars between them",
+        key if key.starts_with("obj_") || key.starts_with("subj_") => "a label",
+        key if key.trim_start_matches('e').starts_with(['u', 'g', 'f']) => "a decimal number",
+        _ => return None,
+    })
 }
 
 /// Words above this length are near to none, and comparing them would take time and memory by their length.

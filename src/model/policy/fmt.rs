@@ -34,7 +34,7 @@ pub fn format(source: &[u8], custom_template: Option<Text>) -> Result<Vec<u8>, P
         if line.kind() == LineKind::Comment {
             out.extend_from_slice(trim(line.bytes));
         } else if let Ok(Some(rule)) = parse_line(&line, &profile) {
-            out.extend_from_slice(&laid_out(&line, rule, &profile));
+            out.extend_from_slice(&laid_out(&line, &rule));
         }
         out.push(b'\n');
     }
@@ -50,11 +50,8 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// A rule, what the kernel passes over in it, and the comment behind it.
-fn laid_out(line: &Line<'_>, mut rule: Rule, profile: &KernelProfile) -> Vec<u8> {
-    if rule.template.as_ref().is_some_and(Vec::is_empty) {
-        rule.template.clone_from(&profile.custom_template);
-    }
-    let mut out = loadable(&rule);
+fn laid_out(line: &Line<'_>, rule: &Rule) -> Vec<u8> {
+    let mut out = loadable(rule);
     let comment = line.words().find(|word| word.text.starts_with(b"#"));
     let end = comment.map_or(line.bytes.len(), |word| word.start);
     // It says something to older kernels.

@@ -90,12 +90,12 @@ pub enum Verdict {
 
 impl FaultKind {
     /// What is allowed instead.
-    pub fn help(&self) -> Option<String> {
+    pub fn help(&self) -> String {
         match self {
             Self::Rule(reason) => reason.help(),
-            Self::NoFinalNewline => Some("end the last line with a newline".to_owned()),
-            Self::Nul => Some("take the byte out".to_owned()),
-            Self::Empty | Self::NoRules => Some("a policy holds at least one rule".to_owned()),
+            Self::NoFinalNewline => "end the last line with a newline".to_owned(),
+            Self::Nul => "take the byte out".to_owned(),
+            Self::Empty | Self::NoRules => "a policy holds at least one rule".to_owned(),
         }
     }
 }
@@ -168,8 +168,13 @@ pub fn parse_line(line: &Line<'_>, profile: &KernelProfile) -> Result<Option<Rul
 
 /// Where a key's last word stands in a line; the whole rule where it does not.
 pub(super) fn place(line: &Line<'_>, key: &str) -> Range<usize> {
+    let is_meant = |word: &Word<'_>| match word.text.strip_prefix(key.as_bytes()) {
+        Some([]) => true,
+        Some([next, ..]) => key.contains('=') || b"=<>".contains(next),
+        None => false,
+    };
     let words = line.words().take_while(|word| !word.text.starts_with(b"#"));
-    let found = words.filter(|word| !key.is_empty() && word.text.starts_with(key.as_bytes())).last();
+    let found = words.filter(|word| !key.is_empty() && is_meant(word)).last();
     found.map_or_else(
         || {
             let start = line.words().next().map_or(0, |word| word.start);

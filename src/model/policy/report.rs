@@ -119,7 +119,7 @@ fn diagnostic(fault: &Fault, lines: &[Line<'_>]) -> Diagnostic {
     let place = lines.get(fault.line - 1).and_then(|line| line.bytes.get(fault.span.clone()));
     let carriage_return = place.is_some_and(|place| place.ends_with(b"\r"));
     let help = if carriage_return {
-        Some("the line ends in a carriage return; save the file with Unix line ends".to_owned())
+        "the line ends in a carriage return; save the file with Unix line ends".to_owned()
     } else {
         fault.kind.help()
     };
@@ -129,7 +129,7 @@ fn diagnostic(fault: &Fault, lines: &[Line<'_>]) -> Diagnostic {
         message: fault.kind.to_string(),
         line: fault.line,
         span: fault.span.clone(),
-        remarks: help.map(|help| ("help", help)).into_iter().collect(),
+        remarks: vec![("help", help)],
     }
 }
 

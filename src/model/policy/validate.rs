@@ -104,6 +104,21 @@ const fn taken(func: Option<Func>) -> u32 {
     }
 }
 
+/// The hooks that take an option, which the name of its word begins.
+pub(super) fn hooks_with(key: &str) -> impl Iterator<Item = Func> + use<> {
+    let bit = option::NAMES.iter().position(|name| *name == key).map_or(0, |at| 1 << at);
+    Func::ALL.into_iter().filter(move |&func| taken(Some(func)) & bit != 0)
+}
+
+/// The actions that go with a hook.
+pub(super) fn actions_with(func: Func) -> &'static [Action] {
+    match func {
+        Func::KexecCmdline | Func::KeyCheck | Func::CriticalData => &[Action::Measure, Action::DontMeasure],
+        Func::SetxattrCheck => &[Action::Appraise],
+        _ => &Action::ALL,
+    }
+}
+
 /// Checks a whole rule; the error comes with the beginning of the word that it is about.
 pub(super) fn validate(rule: &Rule) -> Result<(), (Reason, &'static str)> {
     let options = options(rule);
@@ -116,16 +131,8 @@ pub(super) fn validate(rule: &Rule) -> Result<(), (Reason, &'static str)> {
             return Err((Reason::WrongAction { key, wanted }, key));
         }
     }
-    if let Some(func) = rule.func {
-        let measuring = matches!(rule.action, Action::Measure | Action::DontMeasure);
-        let fits = match func {
-            Func::KexecCmdline | Func::KeyCheck | Func::CriticalData => measuring,
-            Func::SetxattrCheck => rule.action == Action::Appraise,
-            _ => true,
-        };
-        if !fits {
-            return Err((Reason::ActionNotForFunc { action: rule.action, func }, rule.action.name()));
-        }
+    if let Some(func) = rule.func.filter(|&func| !actions_with(func).contains(&rule.action)) {
+        return Err((Reason::ActionNotForFunc { action: rule.action, func }, rule.action.name()));
     }
     let foreign = options & !taken(rule.func);
     if foreign != 0 {

@@ -54,7 +54,7 @@ lints! {
     KEXEC_INITRAMFS_UNSIGNED "kexec-initramfs-unsigned" Note
         "Initramfs images are made on the machine and signed by nobody, so `kexec -s --initrd` and kdump fail until they are."
     KEXEC_LOAD_STOPS "kexec-load-stops" Note
-        "While such a rule was ever active, kexec_load(2), which hands over bytes instead of a file, is refused; `kexec -s` and kdump with KDUMP_FILE_LOAD go on."
+        "While such a rule was ever active, kexec_load(2), which hands over bytes instead of a file, is refused; `kexec -s`, and a kdump that uses it, go on."
     LAST_ONE_WINS "last-one-wins" Warning
         "The option stands twice; the kernel takes the last and says nothing."
     LONG_LINE "long-line" Note

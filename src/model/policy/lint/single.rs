@@ -227,11 +227,9 @@ fn costs(findings: &mut Findings, line: usize, rule: &Rule) {
             "firmware can be loaded from files alone",
             "nothing, unless a driver needs CONFIG_FW_LOADER_USER_HELPER",
         ),
-        Some(Func::KexecKernelCheck) => (
-            &catalog::KEXEC_LOAD_STOPS,
-            "kexec works with files alone",
-            "use `kexec -s`; set KDUMP_FILE_LOAD=on in kdump's configuration",
-        ),
+        Some(Func::KexecKernelCheck) => {
+            (&catalog::KEXEC_LOAD_STOPS, "kexec works with files alone", "use `kexec -s`, for kdump too")
+        }
         Some(Func::KexecInitramfsCheck) => (
             &catalog::KEXEC_INITRAMFS_UNSIGNED,
             "this machine's own initramfs images carry no signature",
