@@ -11,4 +11,5 @@ mod daemon;
 mod fixture;
 mod labels;
 mod policies;
+mod policy;
 mod service;
