@@ -115,7 +115,7 @@ pub enum PolicyVerb {
 /// `imactl policy check`
 #[derive(Debug, Args)]
 pub struct PolicyCheck {
-    /// Policy files; - is standard input
+    /// Policy files, with --root inside of it; - is standard input
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Judge for the kernel with this configuration, compressed by gzip or not, instead of the running one
@@ -135,7 +135,7 @@ pub struct PolicyCheck {
 /// `imactl policy fmt`
 #[derive(Debug, Args)]
 pub struct PolicyFmt {
-    /// Policy files, which are changed in place; - is standard input, laid out on standard output
+    /// Policy files, with --root inside of it, which are changed in place; - is standard input, laid out on standard output
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Change nothing; say which files would change (exit status 1)

@@ -19,6 +19,7 @@ pub(super) fn run(arguments: &Arguments, verb: &PolicyCheck) -> Result<Answer, F
     let root = open_root(arguments)?;
     let (kernels, problems) = kernels(&root, verb)?;
     if verb.each_line {
+        say(&problems);
         return lines(&root, verb, &kernels);
     }
     let mut files = Vec::new();
@@ -39,7 +40,8 @@ pub(super) fn run(arguments: &Arguments, verb: &PolicyCheck) -> Result<Answer, F
     if arguments.json {
         render::json(&CheckReport::new(&kernels, checked.iter().map(Checked::report).collect(), problems))?;
     } else {
-        text(&kernels, &checked, &problems, verb.verbose)?;
+        say(&problems);
+        text(&kernels, &checked, verb.verbose)?;
     }
     if let Some(failure) = failed {
         return Err(failure);
@@ -61,7 +63,14 @@ fn kernels(root: &Root, verb: &PolicyCheck) -> Result<(Vec<Kernel>, Vec<Problem>
     Ok(profile::of_root(root))
 }
 
-fn text(kernels: &[Kernel], checked: &[Checked<'_>], problems: &[Problem], verbose: bool) -> Result<(), Failure> {
+/// What the answer rests on where not everything could be looked up.
+fn say(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("imactl: {}\nNext: {}", problem.what, problem.next);
+    }
+}
+
+fn text(kernels: &[Kernel], checked: &[Checked<'_>], verbose: bool) -> Result<(), Failure> {
     let coloured = render::coloured(&io::stdout());
     let mut out = String::new();
     if verbose {
@@ -74,7 +83,6 @@ fn text(kernels: &[Kernel], checked: &[Checked<'_>], problems: &[Problem], verbo
             write!(out, "{}\n{}\n\n", render::bold(&format!("Kernel {}", kernel.name)), render::rows(&table))
                 .unwrap_or_default();
         }
-        out.push_str(&render::problems(problems));
     }
     for checked in checked {
         if kernels.len() > 1 {

@@ -12,6 +12,18 @@ use crate::sys::{kernel, kernel_config, securityfs};
 /// A word that every kernel's IMA knows, and those that only some do (`ima_policy.c: enum policy_opt`).
 const WORDS: [&str; 3] = ["Opt_dont_measure", "Opt_fs_subtype", "Opt_dont_audit"];
 
+/// What a person should know who relies on the answer for this kernel.
+fn assumptions(kernel: &str, config: Option<&KernelConfig>) -> Option<Problem> {
+    let what = match config {
+        None => format!("the configuration of {kernel} was not found; its options are taken to be Fedora's and RHEL's"),
+        Some(config) if !config.has("IMA") => {
+            format!("{kernel} has no IMA and takes no policy; the answer is for Linux 6.12 with every option of IMA")
+        }
+        Some(_) => return None,
+    };
+    Some(Problem::new(what, "name the configuration of the kernel that you mean by --kernel-config"))
+}
+
 /// The running kernel, and what kept it from being known better.
 pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
     let mut problems = Vec::new();
@@ -44,12 +56,13 @@ pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
         problem("the kernel's command line", &error);
         Vec::new()
     });
+    let config = config.map(|(source, text)| (source, KernelConfig::parse(&text)));
+    let config = config.filter(|(_, config)| !config.is_empty());
+    problems.extend(assumptions("the running kernel", config.as_ref().map(|(_, config)| config)));
     let known = |[any, fs_subtype, dont_audit]: [bool; 3]| any.then_some(NewWords { fs_subtype, dont_audit });
     let facts = KernelFacts {
         release: Some(release),
-        config: config
-            .map(|(source, text)| (source, KernelConfig::parse(&text)))
-            .filter(|(_, config)| !config.is_empty()),
+        config,
         running: Some(RunningFacts {
             words: words.and_then(known),
             ima: securityfs::has_ima(),
@@ -77,6 +90,7 @@ pub fn of_root(root: &Root) -> (Vec<Kernel>, Vec<Problem>) {
         });
         let config = config.map(|(source, text)| (source, KernelConfig::parse(&text)));
         let config = config.filter(|(_, config)| !config.is_empty());
+        problems.extend(assumptions(&format!("kernel {release}"), config.as_ref().map(|(_, config)| config)));
         let kernel = Kernel::from_facts(&KernelFacts { release: Some(release), config, running: None });
         if let Some(alike) = kernels.iter_mut().find(|other| other.profile == kernel.profile) {
             alike.name = format!("{}, {}", alike.name, kernel.name);
@@ -85,6 +99,7 @@ pub fn of_root(root: &Root) -> (Vec<Kernel>, Vec<Problem>) {
         }
     }
     if kernels.is_empty() {
+        problems.extend(assumptions("this root's kernel", None));
         kernels.push(Kernel::from_facts(&KernelFacts::default()));
     }
     (kernels, problems)

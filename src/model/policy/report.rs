@@ -262,6 +262,8 @@ pub fn each_line<'a>(source: &'a [u8], profile: &'a KernelProfile) -> impl Itera
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::Strategy;
+
     use super::*;
     use crate::model::policy::kernel::KernelFacts;
 
@@ -299,6 +301,35 @@ mod tests {
             answer(b"audit uid=99999999999999999999\n"),
             "p: the kernel refuses it (ERANGE): 1 fault, no warning"
         );
+    }
+
+    proptest::proptest! {
+        /// Whatever is in a file, it has an answer, and each place lies in its line.
+        #[test]
+        fn nothing_is_too_odd_to_be_told(
+            words in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::sample::select(vec![
+                        &b"measure "[..], b"appraise ", b"dont_appraise\t", b"func=BPRM_CHECK ", b"fsname=a.b ", b"uid<0 ",
+                        b"appraise_type=imasig ", b"mask=MAY_READ ", b"\n", b"\r\n", b"\0", b"#", b"\xff", b"\xe6\xbc\xa2 ",
+                    ]).prop_map(<[u8]>::to_vec),
+                    proptest::collection::vec(proptest::num::u8::ANY, 0..4),
+                ],
+                0..30,
+            )
+        ) {
+            let source = words.concat();
+            let kernel = Kernel::from_facts(&KernelFacts::default());
+            let checked = check("p", &source, &kernel);
+            let text = checked.text(true, false);
+            proptest::prop_assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+            let report = checked.report();
+            proptest::prop_assert_eq!(report.accepted, report.faults.is_empty());
+            for said in report.faults.iter().chain(&report.warnings).chain(&report.notes) {
+                let length = column(checked.line(usize::try_from(said.line)?), usize::MAX) as u64;
+                proptest::prop_assert!(1 <= said.column && said.column <= said.end_column && said.end_column <= length);
+            }
+        }
     }
 
     #[test]
