@@ -14,5 +14,6 @@ mod kernels;
 mod language;
 mod packages;
 mod policies;
+mod policy_verbs;
 mod predictions;
 mod service;

@@ -20,8 +20,6 @@ dont_measure fsmagic=0x27e0eb\ndont_measure fsmagic=0x63677270\ndont_measure fsm
 dont_measure fsmagic=0xde5e81e4\ndont_measure fsmagic=0x794c7630\n\
 measure func=KEY_CHECK keyrings=.ima\nmeasure func=BPRM_CHECK\nmeasure func=FILE_MMAP mask=MAY_EXEC\n";
 
-const OURS_01: &[u8] = include_bytes!("../../../conf/policies/01-appraise-executable-and-lib-signatures");
-
 /// The kernel's own `appraise_tcb` (`ima_policy.c: default_appraise_rules[]`).
 const APPRAISE_TCB: &str = "\
 dont_appraise fsmagic=0x9fa0\ndont_appraise fsmagic=0x62656572\ndont_appraise fsmagic=0x64626720\n\
@@ -51,10 +49,17 @@ fn the_holes_of_the_distributions_samples_are_named() {
 }
 
 #[test]
-fn nothing_is_said_about_our_own_strict_policy() {
-    let found = found_by(OURS_01, &KernelProfile::default());
-    let warnings: Vec<_> = found.iter().filter(|finding| finding.lint.severity != Severity::Note).collect();
-    assert!(warnings.is_empty(), "{warnings:#?}");
+fn nothing_is_said_about_our_own_policies() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/policies");
+    let mut number = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let found = found_by(&std::fs::read(&path).unwrap(), &KernelProfile::default());
+        let warnings: Vec<_> = found.iter().filter(|finding| finding.lint.severity != Severity::Note).collect();
+        assert!(warnings.is_empty(), "{}: {warnings:#?}", path.display());
+        number += 1;
+    }
+    assert!(number >= 4, "{number}");
 }
 
 #[test]
@@ -111,6 +116,9 @@ const TRAPS: &[(&str, usize, &str, &str)] = &[
         "dont_appraise fsname=rootfs\nappraise func=MODULE_CHECK appraise_type=imasig\n"),
     ("module-check-and-initramfs", 1, "appraise func=FIRMWARE_CHECK appraise_type=imasig\n",
         "appraise func=MODULE_CHECK appraise_type=imasig|modsig\n"),
+    ("module-check-before-initramfs", 1,
+        "appraise func=MODULE_CHECK appraise_type=imasig\ndont_appraise fsname=rootfs\nappraise func=BPRM_CHECK\n",
+        "appraise func=MODULE_CHECK appraise_type=imasig\ndont_appraise fsname=proc\nappraise func=BPRM_CHECK\n"),
     ("no-exec-rule", 1, "appraise func=MMAP_CHECK\n", "appraise func=MMAP_CHECK\nappraise func=BPRM_CHECK\n"),
     ("no-initramfs-exemption", 1, "appraise func=BPRM_CHECK\n", "dont_appraise fsname=rootfs\nappraise func=BPRM_CHECK\n"),
     ("no-initramfs-exemption", 1, "appraise func=BPRM_CHECK uid=0\ndont_appraise fsname=rootfs\n",

@@ -69,6 +69,8 @@ lints! {
         "mprotect(2) that makes a file's mapping executable fails with EPERM for every file that the rule matches, signed or not, and with ima_appraise=log too: some just-in-time compilers and old programs stop."
     MODULE_CHECK_AND_INITRAMFS "module-check-and-initramfs" Warning
         "The policy is active in the initramfs already, whose file system holds no labels: modules and firmware that lie there are refused, and with them disks, graphics or the root file system."
+    MODULE_CHECK_BEFORE_INITRAMFS "module-check-before-initramfs" Note
+        "The initramfs is exempt only after this rule: from the moment that the policy is loaded, modules and firmware that lie there are refused."
     NO_APPRAISAL "no-appraisal" Warning
         "This kernel was built without CONFIG_IMA_APPRAISE: it takes the rules and denies nothing."
     NO_EXEC_RULE "no-exec-rule" Warning

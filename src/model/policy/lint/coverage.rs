@@ -103,15 +103,21 @@ fn initramfs(findings: &mut Findings, rules: &[PlacedRule]) {
     // Modules that carry an appended signature need no label.
     let loaded =
         |rule: &Rule| matches!(rule.func, Some(Func::ModuleCheck | Func::FirmwareCheck)) && !rule.demands.modsig;
-    let first_loaded = rules.iter().find(|placed| loaded(&placed.rule) && denied(placed));
-    if let Some(placed) = first_loaded {
+    for placed in rules.iter().filter(|placed| loaded(&placed.rule) && denied(placed)) {
         let (what, more) = if placed.rule.func == Some(Func::ModuleCheck) {
             ("modules", ", or take modules with appended signatures too (`appraise_type=imasig|modsig`)")
         } else {
             ("firmware", "")
         };
+        // Who exempts the initramfs afterwards has thought of it.
+        let later = rules.iter().any(|other| {
+            other.line > placed.line
+                && other.rule.action == Action::DontAppraise
+                && in_initramfs(&placed.rule).is_some_and(|part| covers(&other.rule, &part))
+        });
+        let lint = if later { &catalog::MODULE_CHECK_BEFORE_INITRAMFS } else { &catalog::MODULE_CHECK_AND_INITRAMFS };
         findings.add(
-            &catalog::MODULE_CHECK_AND_INITRAMFS,
+            lint,
             placed.line,
             "func=",
             format!("{what} in the initramfs cannot be loaded"),
