@@ -12,6 +12,7 @@ mod denials;
 mod first_start;
 mod kernels;
 mod language;
+mod named;
 mod packages;
 mod policies;
 mod policy_verbs;
