@@ -288,7 +288,6 @@ impl Reason {
             }
             Self::ModsigNotBuilt => "`appraise_type=imasig` asks for a signature in the file's label alone".to_owned(),
             Self::DigestTypeTooLate => "put it before `appraise_type=`".to_owned(),
-            Self::ModsigAfterSigv3 => "write two rules".to_owned(),
             Self::SignatureWithVerity(_) => "`appraise_type=sigv3` goes with it".to_owned(),
             Self::EmptyItem(key) => format!("put names between the bars, as in `{key}a|b`"),
             Self::WrongAction { key, wanted } => format!("leave `{key}` out, or make it a rule that says `{wanted}`"),
@@ -309,7 +308,9 @@ impl Reason {
                     .to_owned()
             }
             Self::TemplateWithoutMeasure => "put `measure` first".to_owned(),
-            Self::SecondId(_) | Self::Twice(_) | Self::SecondAction(_) => "write two rules".to_owned(),
+            Self::SecondId(_) | Self::Twice(_) | Self::SecondAction(_) | Self::ModsigAfterSigv3 => {
+                "write two rules".to_owned()
+            }
             Self::Sigv3WithoutVerity => "`appraise digest_type=verity appraise_type=sigv3`".to_owned(),
         }
     }
