@@ -9,7 +9,7 @@ use super::args::{Arguments, Explain};
 use super::exit::{Answer, Failure};
 use super::render;
 use super::target::{Target, absolute, failure};
-use crate::model::explain::effect;
+use crate::model::explain::{effect, quote};
 use crate::model::policy::profile::KernelProfile;
 use crate::model::policy::verdict::Kernel;
 use crate::model::prediction::{FilePrediction, Prediction};
@@ -39,15 +39,23 @@ pub(super) fn run(arguments: &Arguments, verb: &Explain) -> Result<Answer, Failu
         .map_err(|error| failure(&error))?;
     let (profile, unsure) = profile(&target);
     problems.extend(unsure);
-    let rules = rules(&target, verb, &profile)?;
-    let prediction = match predict(&question(&target, verb, &path, &rules, &profile)) {
-        Ok(prediction) => Some(prediction),
-        // The label's state tells about a file that is not there, or that cannot be read.
-        Err(error @ PredictError::File { .. }) => {
-            problems.push(Problem::new(error.to_string(), format!("ls -l {path}")));
+    let prediction = match rules(&target, verb, &profile)? {
+        Ok(rules) => {
+            let asked = predict(&question(&target, verb, &path, &rules, &profile));
+            match asked {
+                Ok(prediction) => Some(prediction),
+                // The label's state tells about a file that is not there, or that cannot be read.
+                Err(error @ PredictError::File { .. }) => {
+                    problems.push(Problem::new(error.to_string(), format!("ls -l {}", quote(&path))));
+                    None
+                }
+                Err(PredictError::Labels(error)) => return Err(failure(&error)),
+            }
+        }
+        Err(problem) => {
+            problems.push(problem);
             None
         }
-        Err(PredictError::Labels(error)) => return Err(failure(&error)),
     };
     if arguments.json {
         let effect = effect(file.state);
@@ -80,10 +88,11 @@ fn profile(target: &Target) -> (KernelProfile, Vec<Problem>) {
     }
 }
 
-fn rules(target: &Target, verb: &Explain, profile: &KernelProfile) -> Result<InForce, Failure> {
+/// The rules to judge by. A file that was named has to be there and right; without rules in force that can be read the
+/// label's state is still to be told.
+fn rules(target: &Target, verb: &Explain, profile: &KernelProfile) -> Result<Result<InForce, Problem>, Failure> {
     let Some(file) = &verb.policy else {
-        return in_force::of_root(&target.root, &target.config, profile)
-            .map_err(|problem| Failure::system(problem.what, problem.next));
+        return Ok(in_force::of_root(&target.root, &target.config, profile));
     };
     let name = file.display().to_string();
     let bytes =
@@ -91,7 +100,7 @@ fn rules(target: &Target, verb: &Explain, profile: &KernelProfile) -> Result<InF
     let (boot, problems) = if target.root.is_running() { in_force::boot() } else { Default::default() };
     let found = in_force::of_file(&name, &bytes, &boot, profile)
         .map_err(|problem| Failure::input(problem.what, problem.next))?;
-    Ok(InForce { problems, ..found })
+    Ok(Ok(InForce { problems, ..found }))
 }
 
 fn question<'a>(

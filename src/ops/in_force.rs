@@ -9,7 +9,7 @@ use crate::model::policy::profile::{BuildRules, KernelProfile};
 use crate::model::policy::readback::{parse_shown, rules_before_file};
 use crate::model::report::Problem;
 use crate::ops::status;
-use crate::sys::file::OpenFile;
+use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::root::Root;
 use crate::sys::{kernel, securityfs};
 
@@ -65,8 +65,14 @@ pub fn of_root(root: &Root, config: &Config, profile: &KernelProfile) -> Result<
     let path = &config.policy.path;
     let file = read(root, path);
     if !root.is_running() {
-        let bytes = file.map_err(|why| Problem::new(format!("{path}: {why}"), format!("ls -l {path}")))?;
-        return of_file(path, &bytes, &Boot::default(), profile);
+        return match file {
+            Ok(bytes) => of_file(path, &bytes, &Boot::default(), profile),
+            Err(OpenError::Absent) => {
+                let source = format!("no policy: {path} is not there");
+                Ok(InForce { rules: Effective::at_boot(&Boot::default(), profile), source, problems: Vec::new() })
+            }
+            Err(why) => Err(Problem::new(format!("{path}: {why}"), format!("ls -l {path}"))),
+        };
     }
     let (boot, mut problems) = boot();
     let file = file.ok().map(|bytes| parse(&bytes, profile));
@@ -81,9 +87,8 @@ pub fn of_root(root: &Root, config: &Config, profile: &KernelProfile) -> Result<
     Ok(InForce { problems: [problems, found.problems].concat(), ..found })
 }
 
-fn read(root: &Root, path: &str) -> Result<Vec<u8>, String> {
-    let file = OpenFile::open_following(root, path.as_bytes()).map_err(|error| error.to_string())?;
-    file.read(LIMIT).map_err(|error| error.to_string())
+fn read(root: &Root, path: &str) -> Result<Vec<u8>, OpenError> {
+    Ok(OpenFile::open_following(root, path.as_bytes())?.read(LIMIT)?)
 }
 
 /// From what the kernel shows. The rules of a policy file that was loaded last carry its lines.
