@@ -7,8 +7,8 @@ use imad::model::policy::parse::{Policy, Verdict, parse};
 use imad::model::policy::profile::{KernelConfig, KernelProfile};
 use imad::model::policy::rule::{Action, Func, Rule};
 
-/// The least that they need of a kernel's configuration. Debian's kernel has this, and little more: one load, rules that
-/// cannot be read, no signatures inside of files.
+/// The least that they need of a kernel's configuration. Debian's kernel has this, and little more: one load, rules
+/// that cannot be read, no signatures inside of files.
 const LEAST: &str =
     "CONFIG_IMA=y\nCONFIG_IMA_APPRAISE=y\nCONFIG_IMA_MEASURE_ASYMMETRIC_KEYS=y\nCONFIG_CRYPTO_SHA256=y\n";
 /// tmpfs's magic number.

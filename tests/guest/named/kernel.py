@@ -78,7 +78,7 @@ def memfd(path):
 
 
 def uncovered(path):
-    """The real root is mounted over the initramfs's file system, and root may unmount it, in a namespace of their own."""
+    """The real root is mounted over the initramfs's file system; root may unmount it, in a namespace of their own."""
     with open(path, "rb") as file:
         program = file.read()
     os.unshare(os.CLONE_NEWNS)
