@@ -56,18 +56,19 @@ kexec\t''
 kexec-initramfs\t''
 policy\t''"
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l uid -d 'By the user with this number; by default by whoever asks' -r
-complete -c imactl -n "__fish_imactl_using_subcommand explain" -l policy -d 'Judge by this policy file as if it were loaded, not by the rules in force' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand explain" -l policy -d 'Judge by this policy (name or file) as if it were loaded, not by the rules in force' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -l root -d 'Work on the root in this folder, without the daemon' -r -F
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -l json -d 'Print JSON (see imactl(1) for the schema)'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -s h -l help -d 'Print help'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -f -a "check" -d 'Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -f -a "fmt" -d 'Lay policy files out: one blank between words, words in the kernel\'s order; comments and the order of rules stay'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -f -a "list" -d 'List the policies that have names'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -f -a "show" -d 'Show the rules in effect, or those of a policy, with the lines that they come from'
-complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check fmt list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "check" -d 'Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "diff" -d 'Say which packaged files another policy denies or lets through, that this one does not'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "fmt" -d 'Lay policy files out: one blank between words, words in the kernel\'s order; comments and the order of rules stay'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "list" -d 'List the policies that have names'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "show" -d 'Show the rules in effect, or those of a policy, with the lines that they come from'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -l kernel-config -d 'Judge for the kernel with this configuration, compressed by gzip or not, instead of the running one' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -l each-line -d 'Judge every line as a policy of its own, and print one JSON object a line'
@@ -75,6 +76,10 @@ complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_su
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Show notes too, and where what is known of the kernel comes from'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l uid -d 'Files are used by the user with this number' -r
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l check -d 'Change nothing; say which files would change (exit status 1)'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l json -d 'Print JSON (see imactl(1) for the schema)'
@@ -86,6 +91,7 @@ complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_su
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from show" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises'
+complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Say which packaged files another policy denies or lets through, that this one does not'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "fmt" -d 'Lay policy files out: one blank between words, words in the kernel\'s order; comments and the order of rules stay'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the policies that have names'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show the rules in effect, or those of a policy, with the lines that they come from'
@@ -97,6 +103,7 @@ complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain policy help" -f -a "policy" -d 'Check, lay out, list and show policies'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain policy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "diff" -d 'Say which packaged files another policy denies or lets through, that this one does not'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "fmt" -d 'Lay policy files out: one blank between words, words in the kernel\'s order; comments and the order of rules stay'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'List the policies that have names'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'Show the rules in effect, or those of a policy, with the lines that they come from'

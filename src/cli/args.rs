@@ -81,8 +81,8 @@ pub struct Explain {
     /// By the user with this number; by default by whoever asks
     #[arg(long, value_name = "UID")]
     pub uid: Option<u32>,
-    /// Judge by this policy file as if it were loaded, not by the rules in force
-    #[arg(long, value_name = "FILE")]
+    /// Judge by this policy (name or file) as if it were loaded, not by the rules in force
+    #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<PathBuf>,
 }
 
@@ -104,6 +104,8 @@ pub struct Policy {
 pub enum PolicyVerb {
     /// Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises
     Check(PolicyCheck),
+    /// Say which packaged files another policy denies or lets through, that this one does not
+    Diff(PolicyDiff),
     /// Lay policy files out: one blank between words, words in the kernel's order; comments and the order of rules stay
     Fmt(PolicyFmt),
     /// List the policies that have names
@@ -130,6 +132,20 @@ pub struct PolicyCheck {
     /// Show notes too, and where what is known of the kernel comes from
     #[arg(long, short)]
     pub verbose: bool,
+}
+
+/// `imactl policy diff`
+#[derive(Debug, Args)]
+pub struct PolicyDiff {
+    /// A policy's name (see imactl policy list) or file, or `active`: the rules in force
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// Another
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+    /// Files are used by the user with this number
+    #[arg(long, value_name = "UID", default_value_t = 0)]
+    pub uid: u32,
 }
 
 /// `imactl policy fmt`

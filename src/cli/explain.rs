@@ -7,17 +7,17 @@ use nix::unistd::{Uid, User};
 
 use super::args::{Arguments, Explain};
 use super::exit::{Answer, Failure};
-use super::render;
 use super::target::{Target, absolute, failure};
+use super::{render, rules};
 use crate::model::explain::{effect, quote};
 use crate::model::policy::profile::KernelProfile;
 use crate::model::policy::verdict::Kernel;
 use crate::model::prediction::{FilePrediction, Prediction};
 use crate::model::report::{FileReport, Problem, VERSION};
+use crate::ops::explain;
 use crate::ops::in_force::{self, InForce};
 use crate::ops::labels::Selection;
 use crate::ops::predict::{PredictError, Question, predict};
-use crate::ops::{explain, profile};
 
 /// What `--json` prints.
 #[derive(serde::Serialize)]
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments, verb: &Explain) -> Result<Answer, Failu
         .map_err(|_| Failure::input("the path is not UTF-8", "imactl check takes any bytes: imactl check PATH"))?;
     let (file, mut problems) = explain::explain(&target.root, &target.config.labels, &target.keys.trust, &path)
         .map_err(|error| failure(&error))?;
-    let (profile, unsure) = profile(&target);
+    let (profile, unsure) = rules::profile(&target);
     problems.extend(unsure);
     let prediction = match rules(&target, verb, &profile)? {
         Ok(rules) => {
@@ -77,30 +77,12 @@ pub(super) fn run(arguments: &Arguments, verb: &Explain) -> Result<Answer, Failu
     Ok(if denied { Answer::No } else { Answer::Yes })
 }
 
-/// The kernel that is asked about: of a root's kernels the first.
-fn profile(target: &Target) -> (KernelProfile, Vec<Problem>) {
-    if target.root.is_running() {
-        let (kernel, problems) = profile::running(&target.root);
-        (kernel.profile, problems)
-    } else {
-        let (kernels, problems) = profile::of_root(&target.root);
-        (kernels.into_iter().next().map(|kernel| kernel.profile).unwrap_or_default(), problems)
-    }
-}
-
-/// The rules to judge by. A file that was named has to be there and right; without rules in force that can be read the
-/// label's state is still to be told.
+/// The rules to judge by; without rules in force that can be read the label's state is still to be told.
 fn rules(target: &Target, verb: &Explain, profile: &KernelProfile) -> Result<Result<InForce, Problem>, Failure> {
-    let Some(file) = &verb.policy else {
-        return Ok(in_force::of_root(&target.root, &target.config, profile));
-    };
-    let name = file.display().to_string();
-    let bytes =
-        std::fs::read(file).map_err(|error| Failure::input(format!("{name}: {error}"), "name a policy file"))?;
-    let (boot, problems) = if target.root.is_running() { in_force::boot() } else { Default::default() };
-    let found = in_force::of_file(&name, &bytes, &boot, profile)
-        .map_err(|problem| Failure::input(problem.what, problem.next))?;
-    Ok(Ok(InForce { problems, ..found }))
+    match &verb.policy {
+        Some(policy) => rules::named(target, policy, profile).map(Ok),
+        None => Ok(in_force::of_root(&target.root, &target.config, profile)),
+    }
 }
 
 fn question<'a>(

@@ -8,11 +8,13 @@ mod exit;
 mod explain;
 mod policy;
 mod policy_check;
+mod policy_diff;
 mod policy_fmt;
 mod policy_show;
 mod progress;
 mod relabel;
 mod render;
+mod rules;
 mod status;
 mod target;
 

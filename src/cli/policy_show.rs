@@ -2,13 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{Arguments, PolicyShow};
 use super::exit::{Answer, Failure};
 use super::policy::unreadable;
 use super::render;
+use super::rules::named_or_file;
 use super::target::open_root;
 use crate::model::diagnostic::printable;
 use crate::model::policy::origin::{ListReport, ReadFrom, ShowReport, ShownRule, origins, rules_of};
@@ -85,17 +85,6 @@ pub(super) fn show(arguments: &Arguments, verb: &PolicyShow) -> Result<Answer, F
         render::print(&text(&report, verb.policy.is_none() && root.is_running()))?;
     }
     Ok(Answer::Yes)
-}
-
-/// A policy's name, or a file's path.
-fn named_or_file(root: &Root, policy: &Path) -> Result<PathBuf, Failure> {
-    if !policy.as_os_str().as_bytes().contains(&b'/') {
-        let named = policy_files::named(root, None).map_err(|error| system(&error))?;
-        if let Some(found) = named.iter().find(|named| policy == Path::new(&named.name)) {
-            return Ok(PathBuf::from(&found.path));
-        }
-    }
-    Ok(policy.to_owned())
 }
 
 fn of_file(root: &Root, path: &Path) -> Result<ShowReport, Failure> {

@@ -105,3 +105,52 @@ pub const fn cause_in_words(cause: Cause) -> &'static str {
         }
     }
 }
+
+/// `imactl --json policy diff`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffReport {
+    /// Version of the schema.
+    pub version: u32,
+    /// Where the first rules were taken from.
+    pub before: String,
+    /// Where the second rules were taken from.
+    pub after: String,
+    /// Packaged files that were looked at.
+    pub compared: u64,
+    /// Uses of files that become denied.
+    pub denied: u64,
+    /// Uses of files that become allowed.
+    pub allowed: u64,
+    /// Each of these uses, by path.
+    pub files: Vec<FileDiff>,
+    /// What keeps the answer from being complete or sure.
+    pub problems: Vec<Problem>,
+}
+
+/// A use of a file that becomes denied or allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileDiff {
+    /// The file.
+    pub path: String,
+    /// The package that owns it.
+    pub package: String,
+    /// The use: `exec`, `mmap`, `read`, `write`, `module`, …
+    pub way: String,
+    /// By the first rules.
+    pub before: Side,
+    /// By the second.
+    pub after: Side,
+}
+
+/// One of two verdicts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// It would go through.
+    pub allowed: bool,
+    /// What the program would see.
+    pub seen: Option<String>,
+    /// Why it is denied.
+    pub why: Option<String>,
+    /// The rule that decided; absent where none appraises or exempts it.
+    pub rule: Option<RuleReference>,
+}

@@ -33,48 +33,74 @@ pub struct Facts {
     pub untold: Vec<String>,
 }
 
-/// Gathers the facts of a file, by its real path.
-pub fn gather(root: &Root, path: &[u8], trust: &Trust, kernel: &Kernel) -> Result<Facts, OpenError> {
-    let mut open = OpenFile::open(root, path)?;
-    let mut untold = Vec::new();
+/// A file that is open, as far as it is known without reading it.
+#[derive(Debug)]
+pub struct Look {
+    open: OpenFile,
+    target: Target,
+    label: LabelRead,
+    empty: bool,
+    mode: u32,
+}
+
+/// Opens a file, by its real path, and looks at all but its content.
+pub fn look(root: &Root, path: &[u8]) -> Result<Look, OpenError> {
+    let open = OpenFile::open(root, path)?;
     let mount = filesystem::of(&open)?;
     let identity = open.identity()?;
-    let owner = open.owner()?;
+    let (owner, group) = open.owner()?;
     let (label, xattrs) = label(&open, &mount.name);
-    let content = content(&mut open, hash_algo(&label, kernel));
-    let signature = signature(&label, &content, trust, &mut untold);
-    let evm = evm(&open, &label, &mut untold)?;
-    let security = selinux(&open);
-    let set = |bit| identity.mode & bit == bit;
-    let file = File {
-        target: Target {
-            fs: FileSystem {
-                magic: mount.magic,
-                unverifiable: mount.name == "fuse",
-                name: mount.name.into_bytes(),
-                subtype: mount.subtype.map(String::into_bytes),
-                uuid: mount.uuid.unwrap_or_default(),
-                xattrs,
-                ..FileSystem::default()
-            },
-            owner: owner.0,
-            group: owner.1,
-            label: security,
-        },
-        empty: identity.size == 0,
-        label,
-        content,
-        signature,
-        evm,
-        ..File::default()
+    let fs = FileSystem {
+        magic: mount.magic,
+        unverifiable: mount.name == "fuse",
+        name: mount.name.into_bytes(),
+        subtype: mount.subtype.map(String::into_bytes),
+        uuid: mount.uuid.unwrap_or_default(),
+        xattrs,
+        ..FileSystem::default()
     };
-    Ok(Facts {
-        file,
-        set_uid: set(SET_UID).then_some(owner.0),
-        set_gid: set(SET_GID | GROUP_EXECUTES).then_some(owner.1),
-        is_executable: identity.mode & 0o111 != 0,
-        untold,
-    })
+    let target = Target { fs, owner, group, label: selinux(&open) };
+    Ok(Look { open, target, label, empty: identity.size == 0, mode: identity.mode })
+}
+
+impl Look {
+    /// What the conditions of rules look at.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Somebody may execute it.
+    pub const fn is_executable(&self) -> bool {
+        self.mode & 0o111 != 0
+    }
+
+    /// Hashes the content and verifies the label.
+    pub fn verify(mut self, trust: &Trust, kernel: &Kernel) -> Result<Facts, OpenError> {
+        let mut untold = Vec::new();
+        let content = content(&mut self.open, hash_algo(&self.label, kernel));
+        let signature = signature(&self.label, &content, trust, &mut untold);
+        let evm = evm(&self.open, &self.label, &mut untold)?;
+        let set = |bit| self.mode & bit == bit;
+        let (set_uid, set_gid) = (set(SET_UID), set(SET_GID | GROUP_EXECUTES));
+        let is_executable = self.is_executable();
+        let (owner, group) = (self.target.owner, self.target.group);
+        let file = File {
+            target: self.target,
+            empty: self.empty,
+            label: self.label,
+            content,
+            signature,
+            evm,
+            ..File::default()
+        };
+        let (set_uid, set_gid) = (set_uid.then_some(owner), set_gid.then_some(group));
+        Ok(Facts { file, set_uid, set_gid, is_executable, untold })
+    }
+}
+
+/// Gathers the facts of a file, by its real path.
+pub fn gather(root: &Root, path: &[u8], trust: &Trust, kernel: &Kernel) -> Result<Facts, OpenError> {
+    look(root, path)?.verify(trust, kernel)
 }
 
 /// The label, and whether the file system can have labels.

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod labels;
 pub mod loading;
 pub mod policy;
+pub mod policy_diff;
 pub mod policy_files;
 pub mod predict;
 pub mod profile;

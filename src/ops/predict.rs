@@ -67,7 +67,7 @@ pub fn predict(question: &Question<'_>) -> Result<Prediction, PredictError> {
         .and_then(|fd| root.real_path(fd))
         .map_err(|error| PredictError::File { path: path.clone(), error: OpenError::Io(error) })?;
     let first = gather(question, &real).map_err(|error| PredictError::File { path: path.clone(), error })?;
-    let way = question.way.unwrap_or_else(|| usual_way(&first, &real));
+    let way = question.way.unwrap_or_else(|| usual_way(first.is_executable, &real));
     let loading = if way == Way::Exec { loading(root, &real) } else { Loading::default() };
     let mut looked_at: Vec<(Vec<u8>, Option<Role>, Option<usize>)> =
         loading.parts.iter().map(|part| (part.path.clone(), Some(part.role), part.wanted_by)).collect();
@@ -124,7 +124,7 @@ fn gather(question: &Question<'_>, path: &[u8]) -> Result<Facts, OpenError> {
 }
 
 /// What such a file is for.
-fn usual_way(facts: &Facts, path: &[u8]) -> Way {
+pub(super) fn usual_way(is_executable: bool, path: &[u8]) -> Way {
     let contains = |part: &[u8]| path.windows(part.len()).any(|window| window == part);
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
     let is_library = name.windows(3).any(|window| window == b".so");
@@ -134,7 +134,7 @@ fn usual_way(facts: &Facts, path: &[u8]) -> Way {
         Way::Firmware
     } else if is_library {
         Way::Mmap
-    } else if facts.is_executable {
+    } else if is_executable {
         Way::Exec
     } else {
         Way::Read
@@ -238,7 +238,7 @@ fn rank(verdict: &Verdict) -> u8 {
     }
 }
 
-const fn seen_name(seen: Seen) -> &'static str {
+pub(super) const fn seen_name(seen: Seen) -> &'static str {
     match seen {
         Seen::AccessDenied => "EACCES",
         Seen::NotPermitted => "EPERM",
@@ -246,7 +246,8 @@ const fn seen_name(seen: Seen) -> &'static str {
     }
 }
 
-fn rule(rules: &Effective, at: usize) -> Option<RuleReference> {
+/// A rule and where it comes from.
+pub(super) fn rule(rules: &Effective, at: usize) -> Option<RuleReference> {
     let effective = rules.rules().get(at)?;
     let (origin, line) = match &effective.origin {
         Origin::Builtin(word) => (format!("{word} on the kernel's command line"), None),

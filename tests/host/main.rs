@@ -12,4 +12,5 @@ mod fixture;
 mod labels;
 mod policies;
 mod policy;
+mod prediction;
 mod service;
