@@ -11,7 +11,6 @@ use super::target::{Target, absolute, failure};
 use super::{render, rules};
 use crate::model::explain::{effect, quote};
 use crate::model::policy::profile::KernelProfile;
-use crate::model::policy::verdict::Kernel;
 use crate::model::prediction::{FilePrediction, Prediction};
 use crate::model::report::{FileReport, Problem, VERSION};
 use crate::ops::explain;
@@ -98,7 +97,7 @@ fn question<'a>(
     Question {
         request: target.request(const { &Selection::All }, false),
         rules,
-        kernel: Kernel::default(),
+        kernel: profile.verdicts.clone(),
         path: path.as_bytes(),
         way: verb.way,
         uid: uid.as_raw(),

@@ -10,7 +10,6 @@ use super::target::{Target, failure};
 use super::{render, rules};
 use crate::model::policy::profile::KernelProfile;
 use crate::model::policy::steps::Actors;
-use crate::model::policy::verdict::Kernel;
 use crate::model::prediction::{DiffReport, FileDiff, RuleReference};
 use crate::ops::in_force::{self, InForce};
 use crate::ops::policy_diff::{Comparison, diff};
@@ -29,7 +28,7 @@ pub(super) fn run(arguments: &Arguments, verb: &PolicyDiff) -> Result<Answer, Fa
     let comparison = Comparison {
         root: &target.root,
         trust: &target.keys.trust,
-        kernel: &Kernel::default(),
+        kernel: &profile.verdicts,
         before: &before,
         after: &after,
         actors: &actors,

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::profile::{KernelConfig, KernelProfile, Lsm, Names, version};
+use super::parse::TEMPLATES;
+use super::profile::{KernelConfig, KernelProfile, Lsm, Names, hash_number, version};
 
 /// What is known of a kernel.
 #[derive(Debug, Clone, Default)]
@@ -166,6 +167,15 @@ impl Build {
 
     fn state(&mut self, profile: &mut KernelProfile, running: &RunningFacts, facts: &KernelFacts) {
         let option = |name: &str| running.command_line.iter().rev().find_map(|word| word.strip_prefix(name));
+        // ima_setup.c: what the kernel does not know leaves the configuration's.
+        if let Some(hash) = option("ima_hash=").and_then(hash_number).filter(|&hash| profile.hashes.has(hash)) {
+            profile.verdicts.hash = hash;
+        }
+        if let Some((name, _)) =
+            option("ima_template=").and_then(|name| TEMPLATES.iter().find(|(known, _)| *known == name))
+        {
+            profile.verdicts.template = name.as_bytes().to_vec();
+        }
         if let Some(format) = option("ima_template_fmt=") {
             profile.custom_template = Some(format.as_bytes().to_vec());
             self.put("template", format, COMMAND_LINE);

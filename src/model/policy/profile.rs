@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::rule::{HashSet, LsmField, Text};
+use super::rule::{HASH_NAMES, HashSet, LsmField, Text};
+use super::verdict::Kernel;
 
 /// What the security modules know when a policy is loaded (`security_audit_rule_init()`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -139,6 +140,8 @@ pub struct KernelProfile {
     pub creds_check_sees_new_ids: bool,
     /// `pcr=` may be smaller than this: the bits of a long.
     pub pcrs: u8,
+    /// What configuration and command line make of verdicts.
+    pub verdicts: Kernel,
     /// The format of `ima_template_fmt=`, which then counts as a template.
     pub custom_template: Option<Text>,
     /// What the security modules know.
@@ -172,6 +175,7 @@ impl Default for KernelProfile {
             sigv3_files: false,
             creds_check_sees_new_ids: false,
             pcrs: 64,
+            verdicts: Kernel::default(),
             custom_template: None,
             lsm: Lsm::KnowsNothing,
             custom_active: false,
@@ -231,10 +235,23 @@ impl KernelConfig {
         self.options.get(option).is_some_and(|value| value == "y" || value == "m")
     }
 
+    /// The value of an option; `None` where it is not set.
+    pub fn value(&self, option: &str) -> Option<&str> {
+        self.options.get(option).map(String::as_str)
+    }
+
     /// The kernel's version, from the configuration's head line.
     pub const fn version(&self) -> Option<(u32, u32)> {
         self.version
     }
+}
+
+/// The kernel's number of sha256.
+const SHA256: u8 = 4;
+
+/// The kernel's number of a hash algorithm.
+pub fn hash_number(name: &str) -> Option<u8> {
+    (0..).zip(HASH_NAMES).find(|(_, known)| *known == name).map(|(number, _)| number)
 }
 
 /// Major and minor number at the start of `6.12.117-1-amd64`.
@@ -277,6 +294,13 @@ impl KernelProfile {
             sigv3_files: version >= (7, 1),
             creds_check_sees_new_ids: !((5, 8)..(6, 19)).contains(&version),
             pcrs: if config.has("64BIT") { 64 } else { 32 },
+            verdicts: Kernel {
+                hash: config.value("IMA_DEFAULT_HASH").and_then(hash_number).unwrap_or(SHA256),
+                template: config.value("IMA_DEFAULT_TEMPLATE").unwrap_or("ima-ng").as_bytes().to_vec(),
+                pcr: config.value("IMA_MEASURE_PCR_IDX").and_then(|pcr| pcr.parse().ok()).unwrap_or(10),
+                platform_keyring: config.has("INTEGRITY_PLATFORM_KEYRING"),
+                sigv3_files: version >= (7, 1),
+            },
             custom_template: None,
             lsm: Lsm::KnowsNothing,
             custom_active: false,
@@ -298,6 +322,9 @@ mod tests {
         assert!(profile.ima && !profile.write_policy && !profile.trailing_comments);
         assert_eq!(profile.hashes.names().collect::<Vec<_>>(), ["sha256", "sha224"]);
         assert_eq!(profile.pcrs, 64);
+        let settings = "CONFIG_IMA_DEFAULT_HASH=\"sha512\"\nCONFIG_IMA_DEFAULT_TEMPLATE=\"ima-sig\"\n";
+        let verdicts = KernelProfile::from_config(&KernelConfig::parse(settings), None).verdicts;
+        assert_eq!((verdicts.hash, verdicts.template.as_slice(), verdicts.pcr), (6, &b"ima-sig"[..], 10));
         assert!(KernelProfile::from_config(&config, version("6.19.0-rc1")).dont_audit);
         assert!(KernelConfig::parse("not a configuration").is_empty());
     }
