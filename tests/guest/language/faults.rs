@@ -183,7 +183,7 @@ pub(super) fn faulty(random: &mut Random, dialect: &Dialect) -> Vec<u8> {
 
 fn fault(random: &mut Random, dialect: &Dialect) -> Words {
     let mut words = good(random, dialect);
-    match random.below(60) {
+    match random.below(72) {
         0..14 => {
             let (key, wrong) = WRONG[random.below(WRONG.len())];
             let wrong = random.pick(wrong).into();
@@ -256,19 +256,19 @@ fn fault(random: &mut Random, dialect: &Dialect) -> Words {
                 words.swap(0, 1);
             }
         }
-        38..43 => words = signatures(random),
-        43..45 => {
+        38..45 => words = signatures(random),
+        45..47 => {
             let key = random.pick(&["pcr=", "appraise_type=", "appraise_algos="]);
             words = vec![random.pick(&ACTIONS).into(), option(random, dialect, key)];
         }
-        45..47 => {
+        47..49 => {
             let (func, _) = FUNCS[13 + random.below(4)];
             words = vec![random.pick(&ACTIONS).into(), word("func=", func)];
             if func == "SETXATTR_CHECK" && random.chance(50) {
                 words.push(option(random, dialect, "appraise_algos="));
             }
         }
-        47 => words = in_order(random, vec!["appraise".into(), word("func=", "SETXATTR_CHECK")]),
+        49 => words = in_order(random, vec!["appraise".into(), word("func=", "SETXATTR_CHECK")]),
         _ => words = foreign(random, dialect),
     }
     words
@@ -308,7 +308,7 @@ fn signatures(random: &mut Random) -> Words {
 /// A hook with an option that it does not take.
 fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
     // The hooks that take little are the last four.
-    let first = if random.chance(60) { 13 } else { 0 };
+    let first = if random.chance(50) { 13 } else { 0 };
     let (func, row) = FUNCS[first + random.below(FUNCS.len() - first)];
     let options: &[&str] = match row {
         Row::Files => &["keyrings=", "label="],
@@ -328,6 +328,7 @@ fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
             "label=",
             "keyrings=",
             "subj_role=",
+            "subj_role=",
         ],
         Row::Labels => &[
             "uid=",
@@ -339,8 +340,9 @@ fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
             "euid>",
             "egid>",
             "appraise_type=",
-            "appraise_type=",
-            "appraise_type=",
+            "appraise_type=imasig",
+            "appraise_type=imasig",
+            "appraise_type=imasig",
             "mask=",
             "fsmagic=",
             "fsname=",
@@ -365,8 +367,10 @@ fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
     if row == Row::Files && action == "appraise" && dialect.modsig && random.chance(50) {
         words.push(word("appraise_type=", "imasig|modsig"));
     } else {
-        let key = random.pick(options);
-        words.push(option(random, dialect, key));
+        match random.pick(options) {
+            "appraise_type=imasig" => words.push("appraise_type=imasig".into()),
+            key => words.push(option(random, dialect, key)),
+        }
     }
     in_order(random, words)
 }
