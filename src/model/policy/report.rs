@@ -248,8 +248,9 @@ impl CheckReport {
 
 /// Judges every line of a file as a policy of its own, as if it were written to the kernel alone.
 pub fn each_line<'a>(source: &'a [u8], profile: &'a KernelProfile) -> impl Iterator<Item = LineVerdict> + use<'a> {
+    let lines = if source.is_empty() { 0 } else { usize::MAX };
     let source = source.strip_suffix(b"\n").unwrap_or(source);
-    source.split(|&byte| byte == b'\n').zip(1..).map(|(text, number)| {
+    source.split(|&byte| byte == b'\n').take(lines).zip(1..).map(|(text, number)| {
         let verdict = parse_line(&Line::alone(text), profile);
         let (errno, message) = match &verdict {
             Ok(_) => (None, None),
@@ -345,5 +346,7 @@ mod tests {
         assert_eq!(lines[0].rule.as_deref(), Some("measure uid=0"));
         assert_eq!(lines[1].message.as_deref(), Some("unknown word `allow`"));
         assert_eq!(lines[2].rule, None);
+        assert_eq!(each_line(b"", &profile).count(), 0);
+        assert_eq!(each_line(b"\n", &profile).count(), 1);
     }
 }

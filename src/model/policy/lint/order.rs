@@ -24,8 +24,8 @@ pub(super) fn check(findings: &mut Findings, rules: &[PlacedRule]) {
             }
             continue;
         }
-        let mut earlier = before(rules, placed).filter(|other| class(other.rule.action) == class(rule.action));
-        let cover = earlier.find(|other| covers(&other.rule, rule));
+        let cover = before(rules, placed)
+            .find(|other| covers(&other.rule, rule) && class(other.rule.action) == class(rule.action));
         match cover {
             Some(other) if other.rule == *rule => findings.add(
                 &catalog::DUPLICATE_RULE,

@@ -195,6 +195,10 @@ fn range(comparison: Comparison, id: u32) -> Range {
 
 /// Every event that `b` matches, `a` matches.
 pub(super) fn covers(a: &Rule, b: &Rule) -> bool {
+    // Most pairs of rules differ in their hooks.
+    if a.func.is_some() && a.func != b.func {
+        return false;
+    }
     if a.is_void() || b.func == Some(Func::SetxattrCheck) {
         return false;
     }
@@ -202,10 +206,9 @@ pub(super) fn covers(a: &Rule, b: &Rule) -> bool {
         let lists = |rule: &Rule| if func == Func::KeyCheck { rule.keyrings.clone() } else { rule.label.clone() };
         return a.func == b.func && list_covers(lists(a), lists(b)) && id_covers(a.uid, b.uid);
     }
-    (a.func.is_none() || a.func == b.func)
+    id_covers(a.uid, b.uid)
         && mask_covers(a, b)
         && fs_covers(a, b)
-        && id_covers(a.uid, b.uid)
         && id_covers(a.gid, b.gid)
         && owner_covers(a.fowner, b.fowner)
         && owner_covers(a.fgroup, b.fgroup)
