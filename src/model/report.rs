@@ -90,6 +90,10 @@ pub struct PolicyState {
     pub file_rules: Option<u64>,
     /// Rules active in the kernel, where it lets them be read.
     pub active_rules: Option<u64>,
+    /// Whether the rules in force refuse any file but a policy for want of a good label; absent where they cannot be
+    /// told.
+    #[serde(default)]
+    pub refuses_files: Option<bool>,
     /// Who loaded the custom policy.
     pub loaded_by: Loader,
     /// SHA-256 of the file that imad-boot loaded.

@@ -7,6 +7,7 @@ use super::keys::{self, Keys};
 use super::policy;
 use crate::model::config::Config;
 use crate::model::plan::State;
+use crate::model::policy::outline::refuses_files;
 use crate::model::report::{
     BootReport, KernelState, KeyringKind, LabelCounts, Loader, PolicyState, Problem, Status, Transaction, VERSION,
 };
@@ -18,8 +19,8 @@ pub const BOOT_REPORT: &str = "/run/imad/boot.json";
 /// No boot report is longer.
 const LIMIT: u64 = 1 << 22;
 
-/// What the running kernel offers, and how many rules are active where it lets them be read.
-pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Option<u64>, Vec<Problem>) {
+/// What the running kernel offers, and its active rules where it lets them be read.
+pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Option<Vec<Vec<u8>>>, Vec<Problem>) {
     let mut problems = Vec::new();
     let rules = securityfs::active_rules().unwrap_or_else(|error| {
         problems.push(Problem::new(format!("the active rules cannot be read: {error}"), "run it as root"));
@@ -43,7 +44,7 @@ pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Option<u64>, Vec<Prob
         policy_readable: rules.is_some(),
         policy_loadable: securityfs::policy_loadable(),
     };
-    (state, rules.map(|rules| rules.len() as u64), problems)
+    (state, rules, problems)
 }
 
 /// The last value of a kernel command line option.
@@ -73,17 +74,21 @@ fn policy_state(
     config: &Config,
     found: &Keys,
     boot: Option<&BootReport>,
-    active_rules: Option<u64>,
+    active_rules: Option<&[Vec<u8>]>,
     problems: &mut Vec<Problem>,
 ) -> PolicyState {
     let path = &config.policy.path;
     let mut state = PolicyState { path: path.clone(), ..PolicyState::default() };
+    let mut file_refuses = None;
     match policy::read(root, path, &found.trust) {
         Ok(None) => {}
         Ok(Some(file)) => {
             state.sha256 = Some(file.sha256);
             match file.outline {
-                Ok(outline) => state.file_rules = Some(outline.rules.len() as u64),
+                Ok(outline) => {
+                    state.file_rules = Some(outline.rules.len() as u64);
+                    file_refuses = Some(outline.rules.iter().any(|(_, rule)| refuses_files(rule.as_bytes())));
+                }
                 Err(error) => problems.push(Problem::new(format!("{path}: {error}"), format!("mend {path}"))),
             }
             state.label = Some(file.label.state);
@@ -94,9 +99,14 @@ fn policy_state(
     if !root.is_running() {
         return state;
     }
-    state.active_rules = active_rules;
+    state.active_rules = active_rules.map(|rules| rules.len() as u64);
     let loaded = boot.filter(|boot| boot.policy.loaded);
     state.loaded_sha256 = loaded.and_then(|boot| boot.policy.sha256.clone());
+    state.refuses_files = match active_rules {
+        Some(rules) => Some(rules.iter().any(|rule| refuses_files(rule))),
+        // The kernel has what is in the file, if that is still the one.
+        None => file_refuses.filter(|_| state.loaded_sha256.is_some() && state.loaded_sha256 == state.sha256),
+    };
     let built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
     state.loaded_by = match (loaded, state.active_rules) {
         (Some(_), _) => Loader::ImadBoot,
@@ -132,7 +142,7 @@ pub fn status(
     let told = |file: &str| boot.iter().flat_map(|boot| &boot.certificates).any(|outcome| outcome.file == file);
     let untold = found.certificates.iter().filter(|certificate| !told(&certificate.file));
     problems.extend(untold.flat_map(|certificate| certificate.problems.iter().cloned()));
-    let policy = policy_state(root, &config, &found, boot.as_ref(), active_rules, &mut problems);
+    let policy = policy_state(root, &config, &found, boot.as_ref(), active_rules.as_deref(), &mut problems);
     if let Some(boot) = &boot {
         problems.extend(boot.policy.problem.iter().cloned());
         problems.extend(boot.problems.iter().cloned());
@@ -179,7 +189,11 @@ fn summary(status: &Status) -> String {
         Loader::ImadBoot => {
             let rules = status.boot.as_ref().and_then(|boot| boot.policy.rules).unwrap_or(0);
             let keys = status.keys.len();
-            format!("Protected: imad-boot loaded {} ({rules} rules, {keys} keys){labels}.", status.policy.path)
+            let loaded = format!("imad-boot loaded {} ({rules} rules, {keys} keys)", status.policy.path);
+            match status.policy.refuses_files {
+                Some(false) => format!("Not protected: {loaded}, which refuses no file{labels}."),
+                Some(true) | None => format!("Protected: {loaded}{labels}."),
+            }
         }
         Loader::Other => format!("A policy is active that imad did not load{labels}."),
         Loader::Unknown => {

@@ -81,9 +81,32 @@ pub fn outline(bytes: &[u8]) -> Result<Outline, OutlineError> {
     if outline.rules.is_empty() { Err(OutlineError::NoRules) } else { Ok(outline) }
 }
 
+/// Whether a rule refuses any file but a policy for want of a good label; the rule as a file holds it, or as the kernel
+/// shows it.
+pub fn refuses_files(rule: &[u8]) -> bool {
+    let words = || rule.split(|byte| b" \t".contains(byte));
+    // The one is about further policies, the other about the algorithms of labels.
+    let other = |word: &[u8]| word == b"func=POLICY_CHECK" || word == b"func=SETXATTR_CHECK";
+    words().any(|word| word == b"appraise") && !words().any(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_appraises_more_than_policies_refuses_files() {
+        for (rule, expected) in [
+            ("appraise func=BPRM_CHECK appraise_type=imasig ", true),
+            ("fowner=0\tappraise", true),
+            ("appraise func=POLICY_CHECK appraise_type=imasig", false),
+            ("appraise func=SETXATTR_CHECK appraise_algos=sha256", false),
+            ("dont_appraise fsname=rootfs", false),
+            ("measure func=BPRM_CHECK", false),
+        ] {
+            assert_eq!(refuses_files(rule.as_bytes()), expected, "{rule}");
+        }
+    }
 
     #[test]
     fn counts_rules_with_their_lines() {
