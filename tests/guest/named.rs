@@ -9,7 +9,7 @@ use imad::model::policy::parse::parse;
 use imad::model::policy::profile::KernelProfile;
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{boot_report, kernel_messages, key_file, label, with_policy};
+use crate::system::{boot_report, kernel_messages, key_file, label, settled, with_policy};
 
 /// Hands things to the kernel as root of the guest may.
 const KERNEL: &str = include_str!("named/kernel.py");
@@ -23,6 +23,12 @@ fn booted(name: &str, setup: Setup) -> Guest {
     println!("{name}: booted in {:?}", guest.boot_time());
     let report = boot_report(&guest);
     assert!(report.policy.loaded && report.policy.problem.is_none(), "{:?}", report.policy);
+    // Nobody takes a policy that measures for protection.
+    let refuses = policy.lines().any(|line| line.starts_with("appraise func=BPRM_CHECK"));
+    let said = settled(&guest);
+    println!("{}", said.summary);
+    assert_eq!(said.policy.refuses_files, Some(refuses));
+    assert_eq!(said.summary.starts_with("Protected: "), refuses, "{}", said.summary);
     let rules = parse(policy.as_bytes(), &KernelProfile::default()).rules;
     let rules: Vec<_> = rules.iter().filter_map(|placed| shown(&placed.rule)).collect();
     let rules = String::from_utf8(rules.join(&b'\n')).unwrap();
