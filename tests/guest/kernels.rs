@@ -3,12 +3,12 @@
 use imad::model::report::{KeyringKind, Loader};
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{POLICY, STRICT, boot_report, journal, kernel_messages, settled};
+use crate::system::{POLICY, STOCK, STRICT, boot_report, journal, kernel_messages, settled};
 
 /// The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
 #[test]
 fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
-    let guest = Guest::boot(Setup::stock());
+    let guest = STOCK.guest();
     let report = boot_report(&guest);
     assert_ne!(report.keyring, KeyringKind::Trusted);
     assert!(!report.policy.loaded && report.certificates.is_empty(), "{report:?}");

@@ -3,8 +3,8 @@
 use imad::model::policy::origin::{ListReport, ReadFrom, ShowReport};
 use imad::model::policy::report::CheckReport;
 
-use crate::harness::{Guest, Setup};
-use crate::system::{POLICY, STRICT, TRUSTED, settled};
+use crate::harness::Guest;
+use crate::system::{POLICY, STOCK, STRICT, TRUSTED};
 
 fn json<T: serde::de::DeserializeOwned>(guest: &Guest, arguments: &[&str]) -> T {
     let output = guest.run(&[&["imactl", "--json", "policy"], arguments].concat());
@@ -55,8 +55,7 @@ fn a_kernel_is_known_from_its_configuration_and_what_it_shows() {
 /// Debian's own kernel: one load, rules that cannot be read, type information.
 #[test]
 fn the_distributions_kernel_is_known_too() {
-    let guest = Guest::boot(Setup::stock());
-    settled(&guest);
+    let guest = STOCK.guest();
     let report: CheckReport = json(&guest, &["check", POLICY]);
     assert_eq!(part(&report, "dont_audit"), ("no".into(), "/sys/kernel/btf/vmlinux".into()));
     assert_eq!(part(&report, "fs_subtype=").1, "/sys/kernel/btf/vmlinux");

@@ -11,6 +11,9 @@ use crate::harness::{Guest, Images, Setup, Shared};
 /// The trusted kernel, imad installed, the strict policy loaded, the labels counted.
 pub(crate) static TRUSTED: Shared = Shared::new(Setup::trusted).once("labels counted", |guest| drop(settled(guest)));
 
+/// The distribution's kernel and the same system, the labels counted.
+pub(crate) static STOCK: Shared = Shared::new(Setup::stock).once("labels counted", |guest| drop(settled(guest)));
+
 /// The policy that imad ships and the image uses.
 pub(crate) const STRICT: &str = include_str!("../../conf/policies/01-appraise-executable-and-lib-signatures");
 /// Where it lies in the guest.
