@@ -139,12 +139,14 @@ impl Trial<'_, '_> {
                 // Version 1 wants a key of another type, which .ima cannot hold.
                 let result =
                     if version == 1 { Signature::UnknownKey } else { self.signature(value, fits && !over_verity) };
-                let good = match result {
-                    Signature::Good => true,
-                    Signature::GoodByPlatform => self.takes_platform(),
-                    _ => false,
+                let (good, unknown_key) = match result {
+                    Signature::Good => (true, false),
+                    Signature::GoodByPlatform => (self.takes_platform(), !self.takes_platform()),
+                    Signature::UnknownKey => (false, true),
+                    // The last word is .platform's, which does not have the key.
+                    Signature::Bad | Signature::Unsupported => (false, self.takes_platform() && well_formed(value)),
+                    Signature::Revoked => (false, false),
                 };
-                let unknown_key = matches!(result, Signature::UnknownKey | Signature::GoodByPlatform) && !good;
                 ((!good).then_some(Cause::InvalidSignature), unknown_key)
             }
             Some(&kind::VERITY_SIGNATURE) => {
@@ -166,10 +168,8 @@ impl Trial<'_, '_> {
 
     /// What verifying says, as far as the label is well formed and was made of what the kernel hashed.
     fn signature(&self, value: &[u8], fits: bool) -> Signature {
-        let stated = value.get(7..SIGNATURE_HEADER).map(|size| usize::from(u16::from_be_bytes([size[0], size[1]])));
-        let well_formed = value.len() > SIGNATURE_HEADER && stated == Some(value.len() - SIGNATURE_HEADER);
         match self.file.signature {
-            _ if !well_formed || usize::from(value[2]) >= HASH_NAMES.len() => Signature::Bad,
+            _ if !well_formed(value) => Signature::Bad,
             good @ (Signature::Good | Signature::GoodByPlatform) => {
                 if fits {
                     good
@@ -204,4 +204,12 @@ impl Trial<'_, '_> {
         let same = actual.is_some_and(|actual| stated.starts_with(actual));
         (!same).then_some(Cause::InvalidHash)
     }
+}
+
+/// Whether a signature's length and algorithm are such that the kernel looks for its key.
+fn well_formed(value: &[u8]) -> bool {
+    let stated = value.get(7..SIGNATURE_HEADER).map(|size| usize::from(u16::from_be_bytes([size[0], size[1]])));
+    value.len() > SIGNATURE_HEADER
+        && stated == Some(value.len() - SIGNATURE_HEADER)
+        && usize::from(value[2]) < HASH_NAMES.len()
 }

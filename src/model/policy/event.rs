@@ -131,7 +131,8 @@ impl LsmLabel {
 /// Who does it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subject {
-    /// The credentials that are looked at: for `CREDS_CHECK` those that the program is about to have.
+    /// The credentials that are looked at: for `CREDS_CHECK` those that the program is about to have, before Linux 6.19
+    /// still without what set-user-ID gives.
     pub credentials: Credentials,
     /// The running task has CAP_SETUID; for `CREDS_CHECK` still the caller.
     pub cap_setuid: bool,
@@ -334,7 +335,7 @@ pub enum Evm {
     NoXattrs,
 }
 
-/// The inode below an overlay's.
+/// The inode below an overlay's. Linux 6.12 takes it for changed at every access: an overlay does not hand its version on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stacked {
     /// Its file system tells content changes by a version.

@@ -353,6 +353,9 @@ fn appended_signatures() {
             assert_eq!(ask(&imasig, &load, &file).cause, Some(Cause::SignatureRequired));
         }
     }
+    // A kernel's signature is held against .platform last, where its key is not.
+    let tampered = with(Appended::Good, File { signature: Signature::Bad, ..signed() });
+    assert!(ask(&modsig, &kexec, &tampered).allowed);
     // .platform counts for kernels only.
     for file in [with(Appended::GoodByPlatform, none()), File { signature: Signature::GoodByPlatform, ..signed() }] {
         assert!(ask(&modsig, &kexec, &file).allowed);
