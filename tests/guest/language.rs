@@ -250,7 +250,7 @@ fn the_trusted_kernel_says_the_same_to_files() {
     }
     println!("accepted, without a rule, EINVAL, ERANGE: {counts:?}");
     agree(seed, &disagreements, files.len());
-    assert!(counts[0] >= 300 && counts[1] >= 20 && counts[2] >= 200 && counts[3] >= 1, "{counts:?}");
+    assert!(counts[0] >= 300 && counts[1] >= 20 && counts[2] >= 200 && counts[3] >= 5, "{counts:?}");
     assert_eq!(guest.get_text(RULES), "");
 }
 

@@ -17,6 +17,11 @@ pub(super) fn file(random: &mut Random, dialect: &Dialect) -> Vec<u8> {
         0..7 => whole(&lines),
         7 | 8 => {
             lines.insert(place, faulty(random, dialect));
+            if random.chance(30) {
+                // The first fault's errno is the file's.
+                let place = random.below(lines.len() + 1);
+                lines.insert(place, b"measure fsmagic=0x10000000000000000".to_vec());
+            }
             whole(&lines)
         }
         9 | 10 => {
