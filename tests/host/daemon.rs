@@ -162,10 +162,14 @@ fn a_corrupt_database_degrades_until_it_is_back() {
         std::fs::write(&database, vec![7; 20_000]).unwrap();
     }
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(service.journal(message_id::DATABASE_UNREADABLE).len(), 1, "{}", service.said());
+    let unreadable = service.journal(message_id::DATABASE_UNREADABLE);
+    // While --rebuilddb exchanges the folders there may have been a moment without a database.
+    let of_the_file = unreadable.iter().filter(|entry| entry["MESSAGE"].contains("rpmdb.sqlite")).count();
+    assert_eq!(of_the_file, 1, "{}", service.said());
+    let recovered = service.journal(message_id::DATABASE_RECOVERED).len();
     std::fs::copy(&backup, &database).unwrap();
     service.wait_for("running");
-    assert_eq!(service.journal(message_id::DATABASE_RECOVERED).len(), 1, "{}", service.said());
+    assert_eq!(service.journal(message_id::DATABASE_RECOVERED).len(), recovered + 1, "{}", service.said());
     root.install(&[world(&root)]);
     wait_for_label(&root, "usr/bin/world");
     wait_for_counts(&service, &[("good", 2)]);
