@@ -6,7 +6,7 @@ use super::cause::{Cause, Record};
 use super::decide::{Flag, Slot};
 use super::event::{Appended, Content, Evm, Hook, LabelRead, Signature};
 use super::rule::{Func, HASH_NAMES};
-use super::verdict::{SIGNATURE_HEADER, Trial, hash_algo, kind};
+use super::verdict::{SHA1, SIGNATURE_HEADER, Trial, hash_algo, kind};
 
 impl Trial<'_, '_> {
     fn blacklisted(&self, appended: bool) -> bool {
@@ -48,8 +48,10 @@ impl Trial<'_, '_> {
             let signature =
                 matches!(&self.file.label, LabelRead::Bytes(bytes) if bytes.first() == Some(&kind::SIGNATURE));
             if self.policy.appraisal().mode == Mode::Fix && !appended && !signature && self.file.label_writable {
-                self.verdict.fixed = true;
-                self.inode.version_seen = false;
+                let label = self.fresh_label();
+                let same = label.as_ref().is_some_and(|label| self.file.label == LabelRead::Bytes(label.clone()));
+                self.inode.version_seen &= same && !fs.notes_same_value;
+                self.verdict.fixed = label;
                 cause = None;
             }
             if self.file.empty && self.inode.new && self.inode.signed {
@@ -60,6 +62,19 @@ impl Trial<'_, '_> {
         }
         self.inode.judged(slot, cause.is_none());
         cause
+    }
+
+    /// The hash label that fits what was hashed (`ima_fix_xattr()`).
+    fn fresh_label(&self) -> Option<Vec<u8>> {
+        let collected = self.inode.collected?;
+        let digest = match (&self.file.verity, &self.file.content) {
+            (Some(verity), _) if collected.verity => &verity.digest,
+            (_, Content::Digest(digest)) => digest,
+            _ => return None,
+        };
+        // SHA-1 and older go without the algorithm's number.
+        let head = if collected.algo <= SHA1 { &[kind::DIGEST][..] } else { &[kind::DIGEST_NG, collected.algo] };
+        Some([head, digest].concat())
     }
 
     /// Why the file fails, and what the record has as its result.

@@ -221,6 +221,8 @@ pub struct FileSystem {
     pub untrusted_mounter: bool,
     /// It tells content changes by a version (`i_version`); without one every close of a writer counts as a change.
     pub versioned: bool,
+    /// An attribute that is written with the value that it has moves the version on: tmpfs, but not ext4.
+    pub notes_same_value: bool,
 }
 
 /// What the conditions of rules look at.
@@ -335,14 +337,15 @@ pub enum Evm {
     NoXattrs,
 }
 
-/// The inode below an overlay's. Linux 6.12 takes it for changed at every access: an overlay does not hand its version on.
+/// The inode below an overlay's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stacked {
     /// Its file system tells content changes by a version.
     pub versioned: bool,
     /// Content or inode is another than when it was last looked at.
     pub changed: bool,
-    /// The metadata's inode is another, or its change time or version.
+    /// The metadata's inode is another or of another version than EVM last saw. Without EVM, always: every access is
+    /// appraised anew.
     pub metadata_changed: bool,
 }
 

@@ -23,7 +23,7 @@ pub(super) mod kind {
 /// Type byte and `struct signature_v2_hdr`.
 pub(super) const SIGNATURE_HEADER: usize = 9;
 const MD5: u8 = 1;
-const SHA1: u8 = 2;
+pub(super) const SHA1: u8 = 2;
 
 /// What the kernel's configuration and command line make of verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +88,8 @@ pub struct Verdict {
     pub from_cache: bool,
     /// A pass is cached now: the next access by the same slot looks at nothing.
     pub cached: bool,
-    /// The kernel wrote a hash label at once (`ima_appraise=fix`).
-    pub fixed: bool,
+    /// The hash label that the kernel wrote at once (`ima_appraise=fix`).
+    pub fixed: Option<Vec<u8>>,
     /// The kernel writes a hash label when the last writer closes the file, if the content was changed.
     pub labels_at_close: bool,
     /// It is added to the measurement list, unless it is there.
@@ -108,7 +108,7 @@ impl Verdict {
             records: Vec::new(),
             from_cache: false,
             cached: false,
-            fixed: false,
+            fixed: None,
             labels_at_close: false,
             measured: false,
             audited: false,

@@ -371,15 +371,16 @@ fn modes() {
     let event = Event::new(Func::FileCheck, Access::READ, &subject);
     let bad = file(hash_label(&[0; 32]));
     let log = ask(&started("ima_appraise=log", "appraise"), &event, &bad);
-    assert!(log.allowed && log.seen.is_none() && !log.fixed);
+    assert!(log.allowed && log.seen.is_none() && log.fixed.is_none());
     assert_eq!((log.cause, log.records.len()), (Some(Cause::InvalidHash), 1));
     let fix = started("ima_appraise=fix", "appraise");
     let fixed = ask(&fix, &event, &bad);
-    assert!(fixed.allowed && fixed.fixed && fixed.cause.is_none() && !fixed.cached);
+    assert!(fixed.allowed && fixed.cause.is_none() && !fixed.cached);
+    assert_eq!(fixed.fixed.as_deref(), Some(&[&[kind::DIGEST_NG, SHA256], &DIGEST[..]].concat()[..]));
     assert_eq!(fixed.records, [Record::failed(Cause::InvalidHash)]);
     for file in [File { label_writable: false, ..bad.clone() }, File { signature: Signature::Bad, ..signed() }] {
         let verdict = ask(&fix, &event, &file);
-        assert!(verdict.allowed && !verdict.fixed && verdict.cause.is_some());
+        assert!(verdict.allowed && verdict.fixed.is_none() && verdict.cause.is_some());
     }
     let off = ask(&started("ima_appraise=off", "appraise"), &event, &bad);
     assert!(off.allowed && off.cause.is_none() && off.records.is_empty());
