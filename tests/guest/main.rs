@@ -18,3 +18,4 @@ mod policies;
 mod policy_verbs;
 mod predictions;
 mod service;
+mod verdicts;
