@@ -51,8 +51,8 @@ impl Lsm {
     }
 }
 
-/// Whether AppArmor finds all profiles of a label (`aa_label_strn_parse()`): `//&` stands between their names, and one
-/// `&` before them for the label that all others are stacked upon. Namespaces (`:name:profile`) are not looked into:
+/// Whether AppArmor finds all profiles of a label (`aa_label_strn_parse()`): `//&` stands after each name but the last
+/// (`stacksplitdfa`: and after no `/`), and one `&` before them for the label that all others are stacked upon. Namespaces (`:name:profile`) are not looked into:
 /// they count as unknown.
 fn apparmor_knows(names: &Names, label: &[u8]) -> bool {
     // Blanks as the kernel's isspace() knows them: a no-break space of Latin-1 too.
@@ -64,7 +64,7 @@ fn apparmor_knows(names: &Names, label: &[u8]) -> bool {
     }
     let mut rest = label.strip_prefix(b"&").unwrap_or(label);
     loop {
-        let split = rest.windows(3).position(|window| window == b"//&");
+        let split = rest.windows(4).position(|at| at[0] != b'/' && &at[1..] == b"//&").map(|at| at + 1);
         let name = &rest[..split.unwrap_or(rest.len())];
         let name = &name[skip(name)..];
         // No name is the namespace's own profile, `unconfined`, which the kernel knows by any beginning of its name.
@@ -336,10 +336,10 @@ mod tests {
         assert!(!Lsm::Selinux(known).resolves(LsmField::SubjType, b"bin_t"));
         assert!(Lsm::AppArmor(Names::Any).resolves(LsmField::SubjRole, b"unconfined"));
         let apparmor = Lsm::AppArmor(Names::Known(vec![(LsmField::SubjRole, b"/usr/bin/man".to_vec())]));
-        for known in ["/usr/bin/man", "unconfined", "un", "&un", "\r&\run", "&", "un//&/usr/bin/man", "//&", "un//&"] {
+        for known in ["/usr/bin/man", "unconfined", "un", "&un", "\r&\run", "&", "un//&/usr/bin/man", "un//&"] {
             assert!(apparmor.resolves(LsmField::SubjRole, known.as_bytes()), "{known}");
         }
-        for unknown in ["/usr/bin/ma", "unconfinedx", "\r", "&&un", "un//&x", "x//&un", ":x:un"] {
+        for unknown in ["/usr/bin/ma", "unconfinedx", "\r", "&&un", "un//&x", "x//&un", ":x:un", "//&", "un///&un"] {
             assert!(!apparmor.resolves(LsmField::SubjRole, unknown.as_bytes()), "{unknown}");
         }
         assert!(!Lsm::AppArmor(Names::Any).resolves(LsmField::ObjType, b"unconfined"));
