@@ -170,7 +170,7 @@ fn the_stock_kernel_says_the_same_to_lines() {
 }
 
 /// Labels as AppArmor reads them, where `unconfined` is its only profile.
-const APPARMOR: [&[u8]; 26] = [
+const APPARMOR: [&[u8]; 32] = [
     b"unconfined",
     b"u",
     b"unconfine",
@@ -197,6 +197,12 @@ const APPARMOR: [&[u8]; 26] = [
     b"unconfined//&u//&un",
     b"unconfined//x",
     b"/unconfined",
+    b"///&u",
+    b"u///&u",
+    b"u//&//&u",
+    b"u//&/&u",
+    b"&//&u",
+    b"u//&\ru",
 ];
 
 /// Hash algorithms are modules there, and the image has none of its kernel's modules outside the initramfs.
