@@ -163,7 +163,8 @@ fn the_stock_kernel_says_the_same_to_lines() {
     let profile = KernelProfile { lsm: Lsm::AppArmor(known), ..profile_of(&config) };
     assert!(guest.get_text("/sys/kernel/security/lsm").contains("apparmor"));
     let dialect = hits::dialect(&profile, &[("subj_role=", "unconfined")]);
-    let mut lines = generator::lines(seed, 4_000, &dialect);
+    // A quarter: this kernel starts modprobe twice for each algorithm that it lacks.
+    let mut lines: Vec<_> = generator::lines(seed, 4_000, &dialect).into_iter().step_by(4).collect();
     lines.extend(APPARMOR.map(|label| [b"measure subj_role=", label].concat()));
     let hits = lines_agree(&guest, seed, &lines, &profile);
     assert!(hits.taken() >= 40, "only {} % are taken", hits.taken());
