@@ -56,22 +56,8 @@ const PRODUCED: [Cause; 21] = [
 const BY_DICE: usize = 300;
 const WORK: &str = "/root/verdicts";
 
-#[test]
-fn the_kernel_decides_as_predicted() {
-    try_all("ima_policy=fail_securely");
-}
-
-#[test]
-fn the_kernel_decides_as_predicted_where_it_only_logs() {
-    try_all("ima_appraise=log");
-}
-
-#[test]
-fn the_kernel_decides_as_predicted_where_it_fixes() {
-    try_all("ima_appraise=fix");
-}
-
-fn try_all(command_line: &str) {
+/// Tries the cases of a seed on a kernel that was started so.
+pub(crate) fn try_all(command_line: &str) {
     let seed = std::env::var("IMAD_SEED").map_or(SEED, |text| text.parse().unwrap());
     println!("IMAD_SEED={seed}");
     let mut generator = Generator::new(seed);
