@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What takes longer than a check may: the model of verdicts against kernels that log or fix (tests/guest/campaign.rs), then
-# faults of the policy parser for a given time: first with lines at random, a new seed every few seconds, then by libFuzzer, which needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it
-# finds wrong in target/fuzz-artifacts.
+# faults of the policy parser: first with lines at random, a new seed every few seconds, then by libFuzzer, which needs a
+# nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it finds wrong in
+# target/fuzz-artifacts.
 #
 #   tests/soak.sh [SECONDS]     the campaign, half a minute of lines at random, then so long by libFuzzer (600)
 set -euo pipefail
