@@ -3,7 +3,7 @@
 use imad::model::report::CertificateOutcome;
 
 use crate::harness::{Guest, Setup};
-use crate::system::{boot_report, journal, key_file, status};
+use crate::system::{boot_report, in_haste, journal, key_file, status};
 
 /// What the kernel refuses, and a word of the reason that imad gives.
 const REFUSED: &[(&str, &str)] = &[
@@ -23,7 +23,7 @@ const ACCEPTED: &[&str] = &["rsa.der", "p384.pem", "expired.der", "no-skid.der"]
 
 #[test]
 fn certificates_are_accepted_and_refused_with_reasons() {
-    let mut setup = Setup::trusted();
+    let mut setup = in_haste(Setup::trusted());
     for (name, _) in REFUSED {
         setup = setup.file(&format!("/etc/keys/ima/{name}"), key_file(format!("refused/{name}")), 0o644);
     }

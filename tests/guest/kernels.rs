@@ -3,7 +3,7 @@
 use imad::model::report::{KeyringKind, Loader};
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{POLICY, STOCK, STRICT, boot_report, journal, kernel_messages, settled};
+use crate::system::{POLICY, STOCK, STRICT, boot_report, in_haste, journal, kernel_messages, settled};
 
 /// The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
 #[test]
@@ -30,7 +30,8 @@ fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
 fn a_kernel_without_ima_boots_and_says_so() {
     let images = Images::load();
     let (kernel, imad) = (images.kernel().join("bzImage-without-ima"), images.imad());
-    let guest = Guest::boot(Setup::new(kernel, Some(&imad.join("initrd-trusted.img")), imad.join("root.img")));
+    let guest =
+        Guest::boot(in_haste(Setup::new(kernel, Some(&imad.join("initrd-trusted.img")), imad.join("root.img"))));
     let report = boot_report(&guest);
     assert!(!report.policy.loaded, "{report:?}");
     let said = report.problems.iter().find(|problem| problem.what.contains("no IMA"));

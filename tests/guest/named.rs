@@ -9,7 +9,7 @@ use imad::model::policy::parse::parse;
 use imad::model::policy::profile::KernelProfile;
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{boot_report, kernel_messages, key_file, label, settled, with_policy};
+use crate::system::{boot_report, in_haste, kernel_messages, key_file, label, settled, with_policy};
 
 /// Hands things to the kernel as root of the guest may.
 const KERNEL: &str = include_str!("named/kernel.py");
@@ -19,7 +19,7 @@ const KERNEL: &str = include_str!("named/kernel.py");
 fn booted(name: &str, setup: Setup) -> Guest {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/policies").join(name);
     let policy = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let guest = Guest::boot(with_policy(setup, &policy, Some("ima")));
+    let guest = Guest::boot(in_haste(with_policy(setup, &policy, Some("ima"))));
     println!("{name}: booted in {:?}", guest.boot_time());
     let report = boot_report(&guest);
     assert!(report.policy.loaded && report.policy.problem.is_none(), "{:?}", report.policy);

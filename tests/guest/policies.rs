@@ -3,11 +3,11 @@
 use imad::model::report::{BootReport, Loader};
 
 use crate::harness::{Guest, Setup};
-use crate::system::{POLICY, STRICT, boot_report, journal, kernel_messages, settled, with_policy};
+use crate::system::{POLICY, STRICT, boot_report, in_haste, journal, kernel_messages, settled, with_policy};
 
 /// Boots, and checks what holds for every policy that is not loaded.
 fn not_loaded(setup: Setup, reason: &str) -> (Guest, BootReport) {
-    let guest = Guest::boot(setup);
+    let guest = Guest::boot(in_haste(setup));
     let report = boot_report(&guest);
     assert!(!report.policy.loaded, "{report:?}");
     let problem = report.policy.problem.clone().unwrap_or_else(|| panic!("no reason is given: {report:?}"));
@@ -66,13 +66,14 @@ fn the_configuration_may_allow_an_unsigned_policy() {
         "[policy]\nrequire_signature = false\n",
         0o644,
     );
-    let guest = Guest::boot(setup);
+    let guest = Guest::boot(in_haste(setup));
     assert!(boot_report(&guest).policy.loaded);
 }
 
 #[test]
 fn systemd_loads_the_policy_where_it_is_told_to() {
-    let guest = Guest::boot(Setup::trusted().file("/etc/imad/imad.toml", "[boot]\nloader = \"systemd\"\n", 0o644));
+    let setup = Setup::trusted().file("/etc/imad/imad.toml", "[boot]\nloader = \"systemd\"\n", 0o644);
+    let guest = Guest::boot(in_haste(setup));
     let report = boot_report(&guest);
     assert!(!report.policy.loaded && !report.policy.hidden && report.policy.problem.is_none(), "{:?}", report.policy);
     assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 1);

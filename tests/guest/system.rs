@@ -79,6 +79,12 @@ pub(crate) fn label(bytes: &[u8], signer: &str) -> Vec<u8> {
     std::fs::read(file.with_extension("sig")).unwrap()
 }
 
+/// The guest whose daemon leaves the labels below /usr alone: emulated, looking at them all takes longer than the boot,
+/// and most tests of a boot have no question about them.
+pub(crate) fn in_haste(setup: Setup) -> Setup {
+    setup.file("/etc/imad/imad.toml.d/50-haste.toml", "[labels]\nexclude = [\"/usr\"]\n", 0o644)
+}
+
 /// The guest with another policy, signed or not.
 pub(crate) fn with_policy(setup: Setup, policy: &str, signer: Option<&str>) -> Setup {
     let setup = setup.file(POLICY, policy, 0o644);
