@@ -33,7 +33,7 @@ pub(crate) fn status(guest: &Guest) -> Status {
 
 /// The status once the daemon has counted the labels.
 pub(crate) fn settled(guest: &Guest) -> Status {
-    wait(guest, Duration::from_secs(180), "the daemon to have counted the labels", || {
+    wait(guest, Duration::from_secs(300), "the daemon to have counted the labels", || {
         Some(status(guest)).filter(|status| status.labels.is_some())
     })
 }
