@@ -10,7 +10,6 @@ mod boot;
 mod certificates;
 mod decisions;
 mod denials;
-mod first_start;
 mod kernels;
 mod language;
 mod named;
