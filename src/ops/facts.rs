@@ -4,7 +4,7 @@
 use rustix::io::Errno;
 
 use crate::model::algo::HashAlgo;
-use crate::model::label::Label;
+use crate::model::label::{EVM_PORTABLE_SIGNATURE, Label};
 use crate::model::plan::Content as _;
 use crate::model::policy::event::{Content, Evm, File, FileSystem, LabelRead, LsmLabel, LsmValue, Signature, Target};
 use crate::model::policy::verdict::{Kernel, hash_algo};
@@ -138,7 +138,6 @@ fn signature(label: &LabelRead, content: &Content, trust: &Trust, untold: &mut V
 fn evm(open: &OpenFile, label: &LabelRead, untold: &mut Vec<String>) -> Result<Evm, OpenError> {
     /// HMACs, or signatures, are verified.
     const ACTIVE: u64 = 3;
-    const PORTABLE: u8 = 5;
     if securityfs::evm().ok().flatten().is_none_or(|bits| bits & ACTIVE == 0) {
         return Ok(Evm::Unknown);
     }
@@ -147,7 +146,7 @@ fn evm(open: &OpenFile, label: &LabelRead, untold: &mut Vec<String>) -> Result<E
         (None, _) => Evm::NoXattrs,
         (Some(kind), _) => {
             untold.push("imad does not verify security.evm; it counts as good".to_owned());
-            if kind == PORTABLE { Evm::PassImmutable } else { Evm::Pass }
+            if kind == EVM_PORTABLE_SIGNATURE { Evm::PassImmutable } else { Evm::Pass }
         }
     })
 }

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::parse::TEMPLATES;
-use super::profile::{KernelConfig, KernelProfile, Lsm, Names, hash_number, version};
+use super::profile::{KernelConfig, KernelProfile, Lsm, Names, version};
+use super::rule::hash_number;
 
 /// What is known of a kernel.
 #[derive(Debug, Clone, Default)]
@@ -168,7 +169,9 @@ impl Build {
     fn state(&mut self, profile: &mut KernelProfile, running: &RunningFacts, facts: &KernelFacts) {
         let option = |name: &str| running.command_line.iter().rev().find_map(|word| word.strip_prefix(name));
         // ima_setup.c: what the kernel does not know leaves the configuration's.
-        if let Some(hash) = option("ima_hash=").and_then(hash_number).filter(|&hash| profile.hashes.has(hash)) {
+        if let Some(hash) =
+            option("ima_hash=").and_then(|name| hash_number(name.as_bytes())).filter(|&hash| profile.hashes.has(hash))
+        {
             profile.verdicts.hash = hash;
         }
         if let Some((name, _)) =

@@ -9,7 +9,7 @@ use super::lex::{Line, LineEnd, LineKind, Word, lines};
 use super::profile::KernelProfile;
 use super::rule::{
     Action, Comparison, Func, HASH_NAMES, HashSet, IdCondition, LsmCondition, LsmField, Mask, MaskCondition,
-    OwnerCondition, Rule, Text,
+    OwnerCondition, Rule, Text, hash_number,
 };
 use super::validate::validate;
 
@@ -478,10 +478,9 @@ fn uuid(value: &[u8]) -> Option<[u8; 16]> {
 fn algos(value: &[u8], profile: &KernelProfile) -> Result<HashSet, Reason> {
     let mut set = HashSet::default();
     for name in value.split(|&byte| byte == b',') {
-        let number = (0..).zip(HASH_NAMES).find(|(_, known)| known.as_bytes() == name);
-        let (number, known) = number.ok_or_else(|| Reason::UnknownHash(lossy(name)))?;
+        let number = hash_number(name).ok_or_else(|| Reason::UnknownHash(lossy(name)))?;
         if !profile.hashes.has(number) {
-            return Err(Reason::UnavailableHash(known));
+            return Err(Reason::UnavailableHash(HASH_NAMES[usize::from(number)]));
         }
         set.0 |= 1 << number;
     }

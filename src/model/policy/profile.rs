@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::rule::{HASH_NAMES, HashSet, LsmField, Text};
+use super::rule::{HashSet, LsmField, Text, hash_number};
 use super::verdict::Kernel;
 
 /// What the security modules know when a policy is loaded (`security_audit_rule_init()`).
@@ -249,11 +249,6 @@ impl KernelConfig {
 /// The kernel's number of sha256.
 const SHA256: u8 = 4;
 
-/// The kernel's number of a hash algorithm.
-pub fn hash_number(name: &str) -> Option<u8> {
-    (0..).zip(HASH_NAMES).find(|(_, known)| *known == name).map(|(number, _)| number)
-}
-
 /// Major and minor number at the start of `6.12.117-1-amd64`.
 pub fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -295,7 +290,7 @@ impl KernelProfile {
             creds_check_sees_new_ids: !((5, 8)..(6, 19)).contains(&version),
             pcrs: if config.has("64BIT") { 64 } else { 32 },
             verdicts: Kernel {
-                hash: config.value("IMA_DEFAULT_HASH").and_then(hash_number).unwrap_or(SHA256),
+                hash: config.value("IMA_DEFAULT_HASH").and_then(|name| hash_number(name.as_bytes())).unwrap_or(SHA256),
                 template: config.value("IMA_DEFAULT_TEMPLATE").unwrap_or("ima-ng").as_bytes().to_vec(),
                 pcr: config.value("IMA_MEASURE_PCR_IDX").and_then(|pcr| pcr.parse().ok()).unwrap_or(10),
                 platform_keyring: config.has("INTEGRITY_PLATFORM_KEYRING"),

@@ -306,10 +306,15 @@ pub const HASH_NAMES: [&str; 23] = [
     "sha3-512",
 ];
 
+/// The kernel's number of a hash algorithm.
+pub fn hash_number(name: &[u8]) -> Option<u8> {
+    (0..).zip(HASH_NAMES).find(|(_, known)| known.as_bytes() == name).map(|(number, _)| number)
+}
+
 impl HashSet {
     /// The set with these names; unknown ones are left out.
     pub fn of(names: &[&str]) -> Self {
-        let bit = |name: &&str| HASH_NAMES.iter().position(|known| known == name).map_or(0, |number| 1 << number);
+        let bit = |name: &&str| hash_number(name.as_bytes()).map_or(0, |number| 1 << number);
         Self(names.iter().map(bit).fold(0, |set, bit| set | bit))
     }
 
