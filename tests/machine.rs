@@ -1,4 +1,4 @@
-//! What the rings without a guest share.
+//! What the rings without a guest ask of the machine that they run on: folders, keys, programs.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};

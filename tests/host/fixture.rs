@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common;
-pub(crate) use crate::common::{folder, keys};
+use crate::machine;
+pub(crate) use crate::machine::{folder, keys};
 
 /// The database's place in a private root.
 pub(crate) const DATABASE: &str = "usr/lib/sysimage/rpm";
@@ -15,14 +15,14 @@ pub(crate) const DATABASE: &str = "usr/lib/sysimage/rpm";
 pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments);
-    common::output(command)
+    machine::output(command)
 }
 
 /// Runs a program that must succeed.
 pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments);
-    common::run(command)
+    machine::run(command)
 }
 
 /// An example program of this package, which `cargo test` has built.

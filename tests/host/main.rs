@@ -5,11 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
 mod access;
-#[path = "../common.rs"]
-mod common;
 mod daemon;
 mod fixture;
 mod labels;
+#[path = "../machine.rs"]
+mod machine;
 mod policies;
 mod policy;
 mod prediction;

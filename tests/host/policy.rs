@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use imad::model::policy::origin::{ListReport, ReadFrom, ShowReport};
 use imad::model::policy::report::{CheckReport, LineVerdict};
 
-use crate::common::{folder, output};
+use crate::machine::{folder, output};
 
 const OURS_01: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conf/policies/01-appraise-executable-and-lib-signatures");
 
@@ -324,7 +324,7 @@ fn a_lost_signature_is_said() {
     std::fs::write(&path, "uid=0 measure\n").unwrap();
     let mut label = Command::new("setfattr");
     label.args(["-n", "security.ima", "-v", "0x0404aabb"]).arg(&path);
-    crate::common::run(label);
+    crate::machine::run(label);
     let said = imactl(dir.path(), &["policy", "fmt", "policy"]);
     assert!(said.code == 0 && said.err.contains("policy had a label"), "{said:?}");
 }

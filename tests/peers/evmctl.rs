@@ -10,7 +10,7 @@ use imad::model::verify::Trust;
 use imad::ops::labels::{Request, Selection, label};
 use imad::sys::root::Root;
 
-use crate::common::{folder, keys, output, run};
+use crate::machine::{folder, keys, output, run};
 
 fn evmctl(arguments: &[&str], file: &Path) -> bool {
     let mut command = Command::new("evmctl");

@@ -8,7 +8,7 @@ use imad::model::program::Role;
 use imad::ops::loading::loading;
 use imad::sys::root::Root;
 
-use crate::common::run;
+use crate::machine::run;
 
 /// Programs that tests/packages.txt or every Debian brings, with many libraries, few, and none.
 const PROGRAMS: [&str; 8] = [
@@ -53,7 +53,7 @@ fn programs_pull_in_what_ldd_says() {
 
 #[test]
 fn scripts_pull_in_their_interpreters() {
-    let folder = crate::common::folder();
+    let folder = crate::machine::folder();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
-#[path = "../common.rs"]
-mod common;
 mod evmctl;
 mod loading;
+#[path = "../machine.rs"]
+mod machine;
 mod rpm;

@@ -9,7 +9,7 @@ use imad::model::rpm::Package;
 use imad::sys::root::Root;
 use imad::sys::rpmdb::{Database, Index};
 
-use crate::common::{folder, run};
+use crate::machine::{folder, run};
 
 const SPEC: &str = r"
 Name: peers-test
