@@ -2,10 +2,7 @@
 //! written and read again is the same.
 #![no_main]
 
-#[path = "../../../src/model/policy/mod.rs"]
-#[allow(dead_code, reason = "it is more than what is fuzzed")]
-mod policy;
-
+use imad::model::policy;
 use libfuzzer_sys::fuzz_target;
 use policy::canonical::{loadable, shown};
 use policy::lex::{Line, lines};
