@@ -17,7 +17,7 @@ BINARIES=$work/binaries packaging/install.sh "$work/root"
 systemd-analyze security --offline=true --threshold=25 --no-pager units/imad.service >"$work/security" ||
     fail "$(tail -n 1 "$work/security"): more than 2.5"
 tail -n 1 "$work/security"
-! grep -E '^(ProtectSystem|PrivateTmp|StateDirectory|RuntimeDirectory|PrivateNetwork|RestrictSUIDSGID|ProtectKernelModules)=' units/imad.service ||
+! grep -E '^(ProtectSystem|PrivateTmp|StateDirectory|RuntimeDirectory|PrivateNetwork|RestrictSUIDSGID|ProtectKernelModules|ProtectHome)=' units/imad.service ||
     fail "units/imad.service: this setting keeps imad from its work"
 
 # Every unit is understood: systemd-analyze names unknown settings and wrong values. It runs over the installed programs.

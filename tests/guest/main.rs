@@ -10,6 +10,7 @@ mod boot;
 mod certificates;
 mod decisions;
 mod denials;
+mod first_start;
 mod kernels;
 mod language;
 mod named;
