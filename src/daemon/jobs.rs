@@ -38,11 +38,6 @@ impl Job {
         let (root, config, progress) = (root.clone(), config.clone(), self.progress.clone());
         let (id, sender) = (order.id, inputs.clone());
         let thread = move || {
-            if order.kind == Kind::Catchup
-                && let Err(error) = process::lower_priority()
-            {
-                tracing::debug!("this run's priority stays as it is: {error}");
-            }
             let found = keys::gather(&root, &config.keys.dir);
             let request = Request {
                 root: &root,

@@ -1,4 +1,4 @@
-//! This process: its program, its priority, its memory.
+//! This process: its program, its memory.
 #![expect(unsafe_code, reason = "malloc_trim(3) has no safe wrapper")]
 
 use std::ffi::OsString;
@@ -50,13 +50,6 @@ impl Program {
     }
 }
 
-/// Lets others go first: this thread, and those that it begins afterwards.
-pub fn lower_priority() -> io::Result<()> {
-    const NICE: i32 = 10;
-    rustix::process::nice(NICE)?;
-    Ok(())
-}
-
 /// Gives the memory that a large job left behind back to the kernel.
 pub fn release_memory() {
     // SAFETY: malloc_trim(3) takes any number and touches only what malloc has free.
@@ -77,7 +70,7 @@ mod tests {
         assert!(!program.is_replaced().unwrap());
         let other = Program { inode: (0, 0), ..program.clone() };
         assert!(other.is_replaced().unwrap());
-        let gone = Program { path: "/nonexistent".into(), ..program };
+        let gone = Program { path: "/proc/nonexistent".into(), ..program };
         assert!(!gone.is_replaced().unwrap());
         assert_eq!(gone.execute("A", "b").kind(), io::ErrorKind::NotFound);
     }
