@@ -57,7 +57,8 @@ pub(super) fn list(arguments: &Arguments) -> Result<Answer, Failure> {
         (true, None) => format!("{path} equals none of them."),
         (true, Some(policy)) => format!("* {path} holds the same as {}.", printable(&policy.name)),
     };
-    render::print(&format!("{text}\n{answer}"))?;
+    let gap = if text.is_empty() { "" } else { "\n" };
+    render::print(&format!("{text}{gap}{answer}"))?;
     Ok(Answer::Yes)
 }
 
