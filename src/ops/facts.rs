@@ -7,7 +7,7 @@ use crate::model::algo::HashAlgo;
 use crate::model::label::{EVM_PORTABLE_SIGNATURE, Label};
 use crate::model::plan::Content as _;
 use crate::model::policy::event::{Content, Evm, File, FileSystem, LabelRead, LsmLabel, LsmValue, Signature, Target};
-use crate::model::policy::verdict::{Kernel, hash_algo};
+use crate::model::policy::verdict::{VerdictProfile, hash_algo};
 use crate::model::verify::Trust;
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::root::Root;
@@ -75,7 +75,7 @@ impl Look {
     }
 
     /// Hashes the content and verifies the label.
-    pub fn verify(mut self, trust: &Trust, kernel: &Kernel) -> Result<Facts, OpenError> {
+    pub fn verify(mut self, trust: &Trust, kernel: &VerdictProfile) -> Result<Facts, OpenError> {
         let mut untold = Vec::new();
         let content = content(&mut self.open, hash_algo(&self.label, kernel));
         let signature = signature(&self.label, &content, trust, &mut untold);
@@ -99,7 +99,7 @@ impl Look {
 }
 
 /// Gathers the facts of a file, by its real path.
-pub fn gather(root: &Root, path: &[u8], trust: &Trust, kernel: &Kernel) -> Result<Facts, OpenError> {
+pub fn gather(root: &Root, path: &[u8], trust: &Trust, kernel: &VerdictProfile) -> Result<Facts, OpenError> {
     look(root, path)?.verify(trust, kernel)
 }
 

@@ -10,7 +10,7 @@ use crate::model::policy::effective::Effective;
 use crate::model::policy::event::{Event, File};
 use crate::model::policy::inode::Inode;
 use crate::model::policy::steps::{Actors, Way, of_way};
-use crate::model::policy::verdict::{Kernel, Verdict, judge};
+use crate::model::policy::verdict::{Verdict, VerdictProfile, judge};
 use crate::model::prediction::{DiffReport, FileDiff, Side, cause_in_words};
 use crate::model::report::{Problem, VERSION};
 use crate::model::rpm::Package;
@@ -27,7 +27,7 @@ pub struct Comparison<'a> {
     /// Which labels are good.
     pub trust: &'a Trust,
     /// What the kernel's configuration makes of verdicts.
-    pub kernel: &'a Kernel,
+    pub kernel: &'a VerdictProfile,
     /// The rules now.
     pub before: &'a InForce,
     /// The rules then.

@@ -15,7 +15,7 @@ use crate::model::policy::effective::{Effective, Origin};
 use crate::model::policy::event::{Event, Hook};
 use crate::model::policy::inode::Inode;
 use crate::model::policy::steps::{Actors, Way, of_part, of_way};
-use crate::model::policy::verdict::{Kernel, Seen, Verdict, judge};
+use crate::model::policy::verdict::{Seen, Verdict, VerdictProfile, judge};
 use crate::model::prediction::{FilePrediction, Prediction, RuleReference, cause_in_words};
 use crate::model::program::Role;
 use crate::model::report::{FileReport, Problem, VERSION};
@@ -29,7 +29,7 @@ pub struct Question<'a> {
     /// The rules.
     pub rules: &'a InForce,
     /// What the kernel's configuration makes of verdicts.
-    pub kernel: Kernel,
+    pub kernel: VerdictProfile,
     /// The file.
     pub path: &'a [u8],
     /// What is done with it; by default what such a file is for.

@@ -6,7 +6,7 @@ use super::decide::{Class, Decision};
 use super::effective::Effective;
 use super::event::{Access, Event, LabelRead, Subject, Target};
 use super::rule::{Func, HashSet};
-use super::verdict::{Kernel, Seen, Verdict, hash_algo, kind};
+use super::verdict::{Seen, Verdict, VerdictProfile, hash_algo, kind};
 
 /// mprotect(2) makes a mapping of a file executable that was not (`ima_file_mprotect()`): denied by rules alone, in
 /// every mode but off, whatever the label.
@@ -75,7 +75,12 @@ pub enum LabelRefused {
 }
 
 /// Whether the kernel lets a label be written, by one who has CAP_SYS_ADMIN.
-pub fn check_label(kernel: &Kernel, policy: &Effective, available: HashSet, label: &[u8]) -> Result<(), LabelRefused> {
+pub fn check_label(
+    kernel: &VerdictProfile,
+    policy: &Effective,
+    available: HashSet,
+    label: &[u8],
+) -> Result<(), LabelRefused> {
     if label.first().is_none_or(|kind| *kind > kind::VERITY_SIGNATURE) {
         return Err(LabelRefused::NotALabel);
     }

@@ -34,7 +34,7 @@ fn loads_without_a_file() {
 
 #[test]
 fn labels_that_may_be_written() {
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let available = HashSet::of(&["sha512"]);
     let any = policy("appraise");
     let strict = policy("appraise func=SETXATTR_CHECK appraise_algos=sha512");

@@ -7,7 +7,7 @@ use super::decide::{Class, Decision, Flag, Flags, Slot};
 use super::effective::Effective;
 use super::event::{Access, Content, Event, File, Hook, Subject};
 use super::rule::Func;
-use super::verdict::{Kernel, kind};
+use super::verdict::{VerdictProfile, kind};
 
 /// A set of slots and classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,7 +194,7 @@ impl Inode {
 
     /// The last writer closes the file, also where its open was denied; `direct` tells that it was open with `O_DIRECT`
     /// (`ima_check_last_writer(), ima_update_xattr()`).
-    pub fn closed(&mut self, kernel: &Kernel, file: &File, direct: bool) -> Closed {
+    pub fn closed(&mut self, kernel: &VerdictProfile, file: &File, direct: bool) -> Closed {
         let update = std::mem::take(&mut self.to_label);
         if !self.new && self.version_seen && file.target.fs.versioned {
             return Closed::default();

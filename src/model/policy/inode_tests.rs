@@ -8,7 +8,7 @@ use super::*;
 #[test]
 fn demands_stick_to_the_inode_until_its_attributes_are_set() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let both = policy("appraise func=FILE_CHECK appraise_type=imasig uid=5\nappraise func=BPRM_CHECK");
     let exec = Event::new(Func::BprmCheck, Access::EXEC, &subject);
     let other = Subject { credentials: Credentials::of(5, 5), ..Subject::default() };
@@ -27,7 +27,7 @@ fn demands_stick_to_the_inode_until_its_attributes_are_set() {
 #[test]
 fn a_pass_is_cached_by_slot_and_a_failure_never() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let policy = policy("appraise func=BPRM_CHECK\nappraise func=CREDS_CHECK");
     let [bprm, creds] = [Func::BprmCheck, Func::CredsCheck].map(|func| Event::new(func, Access::EXEC, &subject));
     let mut inode = Inode::default();
@@ -43,7 +43,7 @@ fn a_pass_is_cached_by_slot_and_a_failure_never() {
         |inode: &mut Inode, policy: &Effective| inode.attributes_set(policy, &good_hash(), &Subject::default()),
         |inode: &mut Inode, _: &Effective| {
             inode.written();
-            inode.closed(&Kernel::default(), &good_hash(), false);
+            inode.closed(&VerdictProfile::default(), &good_hash(), false);
         },
     ] {
         let mut inode = inode.clone();
@@ -71,7 +71,8 @@ fn overlays_are_looked_at_again() {
     ] {
         let file = File { stacked: Some(stacked), ..good_hash() };
         let mut inode = Inode::default();
-        let twice = [0; 2].map(|_| judge(&Kernel::default(), &policy(HASH), &event, &file, &mut inode).from_cache);
+        let twice =
+            [0; 2].map(|_| judge(&VerdictProfile::default(), &policy(HASH), &event, &file, &mut inode).from_cache);
         assert_eq!(twice, [false, from_cache], "{stacked:?}");
     }
 }
@@ -79,7 +80,7 @@ fn overlays_are_looked_at_again() {
 #[test]
 fn new_files_are_labelled_at_close() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let create = Event { writable: true, created: true, ..Event::new(Func::FileCheck, Access::WRITE, &subject) };
     let read = Event::new(Func::FileCheck, Access::READ, &subject);
     let empty = File { empty: true, ..file(LabelRead::None) };
@@ -107,7 +108,7 @@ fn new_files_are_labelled_at_close() {
 #[test]
 fn mknod_and_nameless_files() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let policy = policy("appraise func=FILE_CHECK");
     let write = Event { writable: true, ..Event::new(Func::FileCheck, Access::WRITE, &subject) };
     let empty = File { empty: true, ..file(LabelRead::None) };
@@ -129,7 +130,7 @@ fn mknod_and_nameless_files() {
 #[test]
 fn hash_rules_label_at_close() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let write = Event { writable: true, ..Event::new(Func::FileCheck, Access::WRITE, &subject) };
     let policy = policy("hash");
     for (file, labelled) in [(file(LabelRead::None), Some(SHA256)), (signed(), None)] {
@@ -150,7 +151,7 @@ fn measuring_is_done_once_for_each_register() {
     let mut inode = Inode::default();
     for (rule, measured) in [("measure", true), ("measure", false), ("measure pcr=11", true), ("measure pcr=10", false)]
     {
-        let verdict = judge(&Kernel::default(), &policy(rule), &event, &good_hash(), &mut inode);
+        let verdict = judge(&VerdictProfile::default(), &policy(rule), &event, &good_hash(), &mut inode);
         assert_eq!(verdict.measured, measured, "{rule}");
     }
 }
@@ -162,9 +163,9 @@ fn a_digest_that_was_taken_for_another_label_does_not_fit() {
     let event = Event::new(Func::FileCheck, Access::READ, &subject);
     let mut inode = Inode::default();
     let other = File { label: signature_label(3, 2, SHA512), ..signed() };
-    let first = judge(&Kernel::default(), &policy("measure template=ima"), &event, &other, &mut inode);
+    let first = judge(&VerdictProfile::default(), &policy("measure template=ima"), &event, &other, &mut inode);
     assert!(first.measured);
-    let verdict = judge(&Kernel::default(), &policy("appraise"), &event, &other, &mut inode);
+    let verdict = judge(&VerdictProfile::default(), &policy("appraise"), &event, &other, &mut inode);
     assert_eq!(verdict.cause, Some(Cause::InvalidSignature));
     assert!(ask(&policy("appraise"), &event, &other).allowed);
 }
@@ -172,7 +173,7 @@ fn a_digest_that_was_taken_for_another_label_does_not_fit() {
 #[test]
 fn a_denied_write_that_changed_nothing_keeps_what_was_found_out() {
     let subject = Subject::default();
-    let kernel = Kernel::default();
+    let kernel = VerdictProfile::default();
     let write = Event { writable: true, ..Event::new(Func::FileCheck, Access::WRITE, &subject) };
     let policy = policy("audit\nappraise appraise_type=imasig");
     let mut inode = Inode::default();

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::rule::{HashSet, LsmField, Text, hash_number};
-use super::verdict::Kernel;
+use super::verdict::VerdictProfile;
 
 /// What the security modules know when a policy is loaded (`security_audit_rule_init()`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -141,7 +141,7 @@ pub struct KernelProfile {
     /// `pcr=` may be smaller than this: the bits of a long.
     pub pcrs: u8,
     /// What configuration and command line make of verdicts.
-    pub verdicts: Kernel,
+    pub verdicts: VerdictProfile,
     /// The format of `ima_template_fmt=`, which then counts as a template.
     pub custom_template: Option<Text>,
     /// What the security modules know.
@@ -175,7 +175,7 @@ impl Default for KernelProfile {
             sigv3_files: false,
             creds_check_sees_new_ids: false,
             pcrs: 64,
-            verdicts: Kernel::default(),
+            verdicts: VerdictProfile::default(),
             custom_template: None,
             lsm: Lsm::KnowsNothing,
             custom_active: false,
@@ -289,7 +289,7 @@ impl KernelProfile {
             sigv3_files: version >= (7, 1),
             creds_check_sees_new_ids: !((5, 8)..(6, 19)).contains(&version),
             pcrs: if config.has("64BIT") { 64 } else { 32 },
-            verdicts: Kernel {
+            verdicts: VerdictProfile {
                 hash: config.value("IMA_DEFAULT_HASH").and_then(|name| hash_number(name.as_bytes())).unwrap_or(SHA256),
                 template: config.value("IMA_DEFAULT_TEMPLATE").unwrap_or("ima-ng").as_bytes().to_vec(),
                 pcr: config.value("IMA_MEASURE_PCR_IDX").and_then(|pcr| pcr.parse().ok()).unwrap_or(10),

@@ -27,7 +27,7 @@ pub(super) const SHA1: u8 = 2;
 
 /// What the kernel's configuration and command line make of verdicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kernel {
+pub struct VerdictProfile {
     /// The number of the algorithm of `ima_hash=`, or the configuration's.
     pub hash: u8,
     /// The name of the template of `ima_template=`, or the configuration's.
@@ -40,7 +40,7 @@ pub struct Kernel {
     pub sigv3_files: bool,
 }
 
-impl Default for Kernel {
+impl Default for VerdictProfile {
     /// What distributions set: sha256, ima-sig, PCR 10.
     fn default() -> Self {
         Self { hash: 4, template: b"ima-sig".to_vec(), pcr: 10, platform_keyring: true, sigv3_files: false }
@@ -118,7 +118,7 @@ impl Verdict {
 
 /// The number of the hash algorithm by which the kernel hashes a file with this label
 /// (`ima_appraise.c: ima_get_hash_algo()`).
-pub fn hash_algo(label: &LabelRead, kernel: &Kernel) -> u8 {
+pub fn hash_algo(label: &LabelRead, kernel: &VerdictProfile) -> u8 {
     let LabelRead::Bytes(bytes) = label else { return kernel.hash };
     let known = |algo: u8| if usize::from(algo) < HASH_NAMES.len() { algo } else { kernel.hash };
     match bytes.as_slice() {
@@ -142,7 +142,13 @@ pub fn hash_algo(label: &LabelRead, kernel: &Kernel) -> u8 {
 }
 
 /// Judges an access to a file at one hook, and notes with the inode what the kernel does.
-pub fn judge(kernel: &Kernel, policy: &Effective, event: &Event<'_>, file: &File, inode: &mut Inode) -> Verdict {
+pub fn judge(
+    kernel: &VerdictProfile,
+    policy: &Effective,
+    event: &Event<'_>,
+    file: &File,
+    inode: &mut Inode,
+) -> Verdict {
     if !file.regular || policy.classes.is_empty() {
         return Verdict::untouched(Decision::default());
     }
@@ -182,7 +188,7 @@ struct NoDigest {
 
 /// One access while it is judged.
 pub(super) struct Trial<'a, 'e> {
-    pub(super) kernel: &'a Kernel,
+    pub(super) kernel: &'a VerdictProfile,
     pub(super) policy: &'a Effective,
     pub(super) event: &'a Event<'e>,
     pub(super) file: &'a File,

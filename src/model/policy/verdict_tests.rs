@@ -65,7 +65,7 @@ fn verity_signed() -> File {
 
 /// Asks afresh, as for a file that was never seen.
 pub(in super::super) fn ask(policy: &Effective, event: &Event<'_>, file: &File) -> Verdict {
-    judge(&Kernel::default(), policy, event, file, &mut Inode::default())
+    judge(&VerdictProfile::default(), policy, event, file, &mut Inode::default())
 }
 
 fn exec(policy: &Effective, file: &File) -> Verdict {
@@ -226,7 +226,7 @@ fn file_systems_that_change_content_unseen() {
     let event = Event::new(Func::BprmCheck, Access::EXEC, &subject);
     let mut inode = Inode::default();
     for _ in 0..2 {
-        let verdict = judge(&Kernel::default(), &policy(IMASIG), &event, &fuse(false), &mut inode);
+        let verdict = judge(&VerdictProfile::default(), &policy(IMASIG), &event, &fuse(false), &mut inode);
         assert!(verdict.allowed && !verdict.from_cache && verdict.cached);
     }
 }
@@ -265,8 +265,8 @@ fn direct_io() {
     assert_eq!(permitted.records, [Record::failed(Cause::FailedDirectIo)]);
     // A pass that is cached already counts.
     let mut inode = Inode::default();
-    assert!(judge(&Kernel::default(), &plain, &Event { direct: false, ..event }, &signed(), &mut inode).cached);
-    let verdict = judge(&Kernel::default(), &plain, &event, &signed(), &mut inode);
+    assert!(judge(&VerdictProfile::default(), &plain, &Event { direct: false, ..event }, &signed(), &mut inode).cached);
+    let verdict = judge(&VerdictProfile::default(), &plain, &event, &signed(), &mut inode);
     assert!(verdict.allowed && verdict.from_cache && verdict.records.is_empty());
     // An fs-verity digest needs no reading.
     let verity = policy("appraise digest_type=verity appraise_type=sigv3");
@@ -280,10 +280,10 @@ fn allowed_algorithms_are_asked_at_the_first_access_only() {
     let event = Event::new(Func::BprmCheck, Access::EXEC, &subject);
     let strict = policy("appraise func=BPRM_CHECK appraise_algos=sha512");
     let mut inode = Inode::default();
-    let first = judge(&Kernel::default(), &strict, &event, &good_hash(), &mut inode);
+    let first = judge(&VerdictProfile::default(), &strict, &event, &good_hash(), &mut inode);
     assert_eq!(outcome(&first), (Some(Cause::DeniedHashAlgorithm), Some(false)));
     assert!(first.cached);
-    let second = judge(&Kernel::default(), &strict, &event, &good_hash(), &mut inode);
+    let second = judge(&VerdictProfile::default(), &strict, &event, &good_hash(), &mut inode);
     assert!(second.allowed && second.from_cache);
     assert!(exec(&policy("appraise func=BPRM_CHECK appraise_algos=sha256,sha512"), &good_hash()).allowed);
 }
@@ -311,7 +311,7 @@ fn executable_mappings_and_writers() {
     let rule = policy("appraise func=MMAP_CHECK");
     let mut inode = Inode::default();
     for cached in [false, true] {
-        let verdict = judge(&Kernel::default(), &rule, &map, &mapped, &mut inode);
+        let verdict = judge(&VerdictProfile::default(), &rule, &map, &mapped, &mut inode);
         assert_eq!(outcome(&verdict), (Some(Cause::MappedWriters), Some(false)));
         assert_eq!(verdict.from_cache, cached);
     }
@@ -360,7 +360,7 @@ fn appended_signatures() {
     for file in [with(Appended::GoodByPlatform, none()), File { signature: Signature::GoodByPlatform, ..signed() }] {
         assert!(ask(&modsig, &kexec, &file).allowed);
         assert_eq!(ask(&module, &load, &file).cause, Some(Cause::InvalidSignature));
-        let kernel = Kernel { platform_keyring: false, ..Kernel::default() };
+        let kernel = VerdictProfile { platform_keyring: false, ..VerdictProfile::default() };
         assert!(!judge(&kernel, &modsig, &kexec, &file, &mut Inode::default()).allowed);
     }
 }
@@ -403,7 +403,7 @@ fn signatures_of_version_3_over_files() {
     let profile = KernelProfile { sigv3_files: true, ..KernelProfile::default() };
     let rules = parse(b"appraise func=BPRM_CHECK appraise_type=sigv3\n", &profile).rules;
     let sigv3 = Effective::of_file("p", &rules);
-    let kernel = Kernel { sigv3_files: true, ..Kernel::default() };
+    let kernel = VerdictProfile { sigv3_files: true, ..VerdictProfile::default() };
     let event = Event::new(Func::BprmCheck, Access::EXEC, &subject);
     let ask = |policy: &Effective, file: &File| judge(&kernel, policy, &event, file, &mut Inode::default()).cause;
     let third = file(signature_label(3, 3, SHA256));
@@ -444,13 +444,13 @@ proptest! {
         };
         let mut inode = Inode::default();
         let policy = policy(rule);
-        let verdict = judge(&Kernel::default(), &policy, &event, &file, &mut inode);
+        let verdict = judge(&VerdictProfile::default(), &policy, &event, &file, &mut inode);
         prop_assert_eq!(verdict.allowed, verdict.cause.is_none());
         prop_assert!(!verdict.from_cache);
         let recorded = verdict.cause.and_then(Cause::record);
         let last = verdict.records.last().and_then(|record| record.cause.record());
         prop_assert_eq!(recorded, last);
-        let again = judge(&Kernel::default(), &policy, &event, &file, &mut inode);
+        let again = judge(&VerdictProfile::default(), &policy, &event, &file, &mut inode);
         prop_assert_eq!((again.allowed, again.cause), (verdict.allowed, verdict.cause));
         prop_assert_eq!(again.from_cache, verdict.cached);
         if !verdict.cached {

@@ -17,7 +17,7 @@ use imad::model::policy::cause::Cause;
 use imad::model::policy::effective::Effective;
 use imad::model::policy::parse::parse;
 use imad::model::policy::profile::{KernelConfig, KernelProfile};
-use imad::model::policy::verdict::Kernel;
+use imad::model::policy::verdict::VerdictProfile;
 use openssl::base64::decode_block;
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ fn world(suite: &Suite, command_line: &str) -> World {
     assert!(parsed.faults.is_empty(), "{:?}", parsed.faults);
     let mut policy = Effective::at_boot(&Boot::from_command_line(command_line), &profile);
     policy.load("policy", &parsed.rules).unwrap();
-    World { kernel: Kernel::default(), policy, hashes: profile.hashes }
+    World { kernel: VerdictProfile::default(), policy, hashes: profile.hashes }
 }
 
 fn policy(suite: &Suite) -> String {

@@ -10,7 +10,7 @@ use imad::model::policy::event::{
 use imad::model::policy::gates::{LabelRefused, check_label, judge_mprotect};
 use imad::model::policy::inode::Inode;
 use imad::model::policy::rule::{Func, HashSet};
-use imad::model::policy::verdict::{Kernel, Seen, Verdict, hash_algo, judge};
+use imad::model::policy::verdict::{Seen, Verdict, VerdictProfile, hash_algo, judge};
 
 use super::case::{Case, Do, Evm, MadeLabel, Opening, Place, Step, digest};
 use super::make::{UUID, verity_digest};
@@ -29,7 +29,7 @@ pub(super) struct Outcome {
 }
 
 pub(super) struct World {
-    pub(super) kernel: Kernel,
+    pub(super) kernel: VerdictProfile,
     pub(super) policy: Effective,
     pub(super) hashes: HashSet,
 }
