@@ -3,6 +3,7 @@
 
 pub mod algo;
 pub mod cert;
+pub mod command_line;
 pub mod config;
 mod der;
 pub mod diagnostic;

@@ -3,6 +3,8 @@
 
 use std::io;
 
+use crate::model::command_line::parameters;
+
 /// `uname -r`.
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -13,28 +15,9 @@ pub fn command_line_text() -> io::Result<String> {
     std::fs::read_to_string("/proc/cmdline")
 }
 
-/// The words of the kernel's command line; quotes keep blanks inside of a word.
+/// The parameters of the kernel's command line.
 pub fn command_line() -> io::Result<Vec<String>> {
-    Ok(words(&command_line_text()?))
-}
-
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for c in line.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            c if c.is_ascii_whitespace() && !quoted => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            c => word.push(c),
-        }
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
+    Ok(parameters(&command_line_text()?))
 }
 
 /// Whether UEFI Secure Boot is on; `None` where there is no such variable.
@@ -45,18 +28,5 @@ pub fn secure_boot() -> io::Result<Option<bool>> {
         Ok(bytes) => Ok(bytes.get(4).map(|&value| value == 1)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_keep_blanks() {
-        assert_eq!(
-            words("root=/dev/vda  dyndbg=\"file a +p\" quiet\n"),
-            ["root=/dev/vda", "dyndbg=file a +p", "quiet"]
-        );
     }
 }

@@ -2,6 +2,7 @@
 //! (`ima_policy.c: ima_init_policy()`, `ima_efi.c`).
 #![forbid(unsafe_code)]
 
+use super::super::command_line::parameters;
 use super::profile::KernelProfile;
 use super::rule::{Action, Comparison, Demands, Func, IdCondition, Mask, MaskCondition, OwnerCondition, Rule};
 
@@ -85,7 +86,7 @@ impl Boot {
             }
             let (name, value) = parameter.split_once('=').map_or((parameter.as_str(), None), |(n, v)| (n, Some(v)));
             let name = name.replace('-', "_");
-            match (name.as_str(), value.map(|value| value.trim_matches('"'))) {
+            match (name.as_str(), value) {
                 ("ima_policy", Some(words)) => boot.words(words),
                 ("ima_appraise", Some(value)) => boot.appraise = Some(value.to_owned()),
                 // The kernel takes every name that begins so.
@@ -128,29 +129,6 @@ impl Boot {
             asked => (Mode::Enforce, asked.is_some_and(|mode| mode != Mode::Enforce)),
         }
     }
-}
-
-/// The parameters of a command line (`lib/cmdline.c: next_arg()`).
-fn parameters(line: &str) -> Vec<String> {
-    let mut parameters = Vec::new();
-    let mut current = String::new();
-    let mut quoted = false;
-    for character in line.chars() {
-        match character {
-            '"' => {
-                quoted = !quoted;
-                current.push('"');
-            }
-            blank if blank.is_ascii_whitespace() && !quoted => parameters.push(std::mem::take(&mut current)),
-            other => current.push(other),
-        }
-    }
-    parameters.push(current);
-    let whole = |parameter: String| match parameter.strip_prefix('"') {
-        Some(rest) => rest.strip_suffix('"').unwrap_or(rest).to_owned(),
-        None => parameter,
-    };
-    parameters.into_iter().map(whole).filter(|parameter| !parameter.is_empty()).collect()
 }
 
 /// Where a rule that no file holds comes from.
