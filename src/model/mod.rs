@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algo;
+pub mod binfmt;
 pub mod cert;
 pub mod command_line;
 pub mod config;

@@ -9,7 +9,7 @@ use object::read::{FileKind, ReadRef};
 /// What a file is to an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// Executed, and handed to the interpreter that its first line names.
+    /// Executed, and handed to an interpreter: that of its first line, or of a handler of binfmt_misc.
     Script,
     /// Executed: what execve(2) names, or a script's interpreter.
     Program,

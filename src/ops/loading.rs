@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use object::read::ReadCache;
 use rustix::fs::OFlags;
 
+use crate::model::binfmt::{Handler, handler};
 use crate::model::program::{DEPTH, Elf, HEAD, LoaderCache, Role, elf, script_interpreter};
 use crate::sys::root::Root;
 
@@ -40,6 +41,8 @@ pub struct Loading {
     pub parts: Vec<Part>,
     /// What could not be found.
     pub gaps: Vec<Gap>,
+    /// The part by which set-user-ID and set-group-ID are carried out.
+    pub ids_from: Option<usize>,
 }
 
 /// Folders in which ld.so looks last, the machine's own first where a distribution has such.
@@ -64,9 +67,10 @@ const PRELOAD_LIMIT: u64 = 1 << 16;
 
 /// Finds what executing this path pulls in. Libraries that a program opens while it runs (dlopen(3)) are not known to
 /// anybody before; `LD_LIBRARY_PATH` and `LD_PRELOAD` of some caller are not looked at. Where ld.so would take the
-/// variant of a library for a newer processor, that variant and the plain library are both named.
-pub fn loading(root: &Root, path: &[u8]) -> Loading {
-    let mut search = Search { root, found: Loading::default(), names: BTreeSet::new(), cache: None };
+/// variant of a library for a newer processor, that variant and the plain library are both named. `handlers` are those
+/// of binfmt_misc.
+pub fn loading(root: &Root, path: &[u8], handlers: &[Handler]) -> Loading {
+    let mut search = Search { root, handlers, found: Loading::default(), names: BTreeSet::new(), cache: None };
     search.execute(path);
     search.found
 }
@@ -80,6 +84,7 @@ struct Object {
 
 struct Search<'a> {
     root: &'a Root,
+    handlers: &'a [Handler],
     found: Loading,
     /// Libraries are known by the name by which they were wanted first.
     names: BTreeSet<Vec<u8>>,
@@ -95,9 +100,15 @@ impl Search<'_> {
                 Ok(opened) => opened,
                 Err(error) => return self.gap(&path, wanted_by, error.to_string()),
             };
-            let interpreter = script_interpreter(&opened.head);
+            // binfmt_misc is asked before scripts and programs (`fs/binfmt_misc.c: init_misc_binfmt()`).
+            let handler = handler(self.handlers, &path, &opened.head);
+            let interpreter = handler.map(|handler| &handler.interpreter[..]);
+            let interpreter = interpreter.or_else(|| script_interpreter(&opened.head));
             let role = if interpreter.is_some() { Role::Script } else { Role::Program };
             let part = self.part(opened.path.clone(), role, wanted_by);
+            if interpreter.is_none() || handler.is_some_and(|handler| handler.ids_from_file) {
+                self.found.ids_from.get_or_insert(part);
+            }
             if let Some(interpreter) = interpreter {
                 path = interpreter.to_vec();
                 wanted_by = Some(part);
@@ -108,7 +119,7 @@ impl Search<'_> {
         self.gap(&path, wanted_by, "the kernel does not follow so many interpreters (ELOOP)".to_owned());
     }
 
-    /// An ELF program, its loader and its libraries; nothing for other files, whose handler is not known here.
+    /// An ELF program, its loader and its libraries; nothing for other files, which no handler takes.
     fn program(&mut self, opened: &Opened, part: usize) {
         let elf = match opened.elf() {
             Ok(Some(elf)) => elf,

@@ -7,6 +7,7 @@ use super::facts::{self, Facts};
 use super::in_force::InForce;
 use super::labels::{self, Progress, Request, RunError, Selection};
 use super::loading::{Gap, Loading, loading};
+use crate::model::binfmt::Handler;
 use crate::model::explain::quote;
 use crate::model::policy::canonical::loadable;
 use crate::model::policy::cause::Cause;
@@ -19,7 +20,9 @@ use crate::model::policy::verdict::{Seen, Verdict, VerdictProfile, judge};
 use crate::model::prediction::{FilePrediction, Prediction, RuleReference, cause_in_words};
 use crate::model::program::Role;
 use crate::model::report::{FileReport, Problem, VERSION};
+use crate::sys::binfmt;
 use crate::sys::file::OpenError;
+use crate::sys::root::Root;
 
 /// What is asked.
 #[derive(Debug)]
@@ -68,23 +71,24 @@ pub fn predict(question: &Question<'_>) -> Result<Prediction, PredictError> {
         .map_err(|error| PredictError::File { path: path.clone(), error: OpenError::Io(error) })?;
     let first = gather(question, &real).map_err(|error| PredictError::File { path: path.clone(), error })?;
     let way = question.way.unwrap_or_else(|| usual_way(first.is_executable, &real));
-    let loading = if way == Way::Exec { loading(root, &real) } else { Loading::default() };
+    let mut problems = question.rules.problems.clone();
+    let loading = if way == Way::Exec {
+        loading(root, question.path, &handlers(root, &mut problems))
+    } else {
+        Loading::default()
+    };
     let mut looked_at: Vec<(Vec<u8>, Option<Role>, Option<usize>)> =
         loading.parts.iter().map(|part| (part.path.clone(), Some(part.role), part.wanted_by)).collect();
     if looked_at.is_empty() {
         looked_at.push((real.clone(), None, None));
     }
-    let mut problems = question.rules.problems.clone();
     let reports = reports(question, &looked_at, &mut problems)?;
 
     let mut facts = vec![first];
     for (path, ..) in &looked_at[1..] {
         facts.push(gather(question, path).map_err(|error| PredictError::File { path: lossy(path), error })?);
     }
-    // The ids come from what is executed in the end, not from the script.
-    let executed = looked_at.iter().rposition(|(_, role, _)| *role == Some(Role::Program));
-    let executed = executed.map(|at| &facts[at]);
-    let set = |get: fn(&Facts) -> Option<u32>| executed.and_then(get);
+    let set = |get: fn(&Facts) -> Option<u32>| loading.ids_from.and_then(|at| facts.get(at)).and_then(get);
     let actors = Actors::of_user(
         question.uid,
         question.gid,
@@ -112,6 +116,18 @@ pub fn predict(question: &Question<'_>) -> Result<Prediction, PredictError> {
         allowed: files.iter().all(|file| file.allowed),
         files,
         problems,
+    })
+}
+
+/// The handlers of binfmt_misc; those of another root are known when it runs.
+fn handlers(root: &Root, problems: &mut Vec<Problem>) -> Vec<Handler> {
+    if !root.is_running() {
+        return Vec::new();
+    }
+    binfmt::handlers().unwrap_or_else(|error| {
+        let what = format!("the handlers of binfmt_misc cannot be read: {error}");
+        problems.push(Problem::new(what, "ls -l /proc/sys/fs/binfmt_misc"));
+        Vec::new()
     })
 }
 

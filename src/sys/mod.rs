@@ -1,5 +1,6 @@
 //! THE EDGE: one file per kernel or OS interface. Thin, without decisions, and the only place for `unsafe`.
 
+pub mod binfmt;
 pub mod clock;
 pub mod durable;
 pub mod file;

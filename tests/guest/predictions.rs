@@ -63,6 +63,28 @@ fn what_is_explained_as_denied_is_denied_by_that_file() {
 }
 
 #[test]
+fn a_file_is_handed_to_the_handler_of_its_kind() {
+    let guest = TRUSTED.guest();
+    // A signed script by another name, which neither the shell nor the script's own interpreter gets.
+    guest
+        .sh("mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && cp --preserve=xattr,mode /usr/bin/ldd /root/file.handled && \
+             cp /usr/bin/cat /root/cat && echo ':handled:E::handled::/root/cat:' >/proc/sys/fs/binfmt_misc/register")
+        .ok();
+    let executed = line_of("appraise func=BPRM_CHECK");
+    assert_eq!(denial(&explain(&guest, &["/root/file.handled"])), ("/root/cat", executed, "EACCES"));
+    assert!(guest.sh("/root/file.handled").stderr.contains("Permission denied"));
+
+    guest
+        .sh("echo -1 >/proc/sys/fs/binfmt_misc/handled && \
+              echo ':handled:M::#!::/usr/bin/head:OC' >/proc/sys/fs/binfmt_misc/register")
+        .ok();
+    let prediction = explain(&guest, &["/root/file.handled"]);
+    let parts = prediction.files.iter().map(|file| file.path.as_str()).take(2).collect::<Vec<_>>();
+    assert!(prediction.allowed && parts == ["/root/file.handled", "/usr/bin/head"], "{prediction:?}");
+    assert!(guest.sh("/root/file.handled").ok().stdout.starts_with("#!"));
+}
+
+#[test]
 fn an_unlabelled_library_is_named_and_kills_or_stops_its_programs() {
     let guest = TRUSTED.guest();
     let library = guest.sh("readlink -f /usr/lib/x86_64-linux-gnu/libcap.so.2").text().trim().to_owned();

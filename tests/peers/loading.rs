@@ -37,7 +37,7 @@ fn programs_pull_in_what_ldd_says() {
     let mut libraries = 0;
     for program in PROGRAMS {
         assert!(Path::new(program).exists(), "{program} is missing: install the packages of tests/packages.txt");
-        let found = loading(&root, program.as_bytes());
+        let found = loading(&root, program.as_bytes(), &[]);
         assert_eq!(found.gaps, [], "{program}");
         let ours: BTreeSet<String> = found
             .parts
@@ -66,12 +66,12 @@ fn scripts_pull_in_their_interpreters() {
     };
     let inner = write("inner", "#!/bin/sh -e\n");
     let outer = write("outer", &format!("#!{inner}\n"));
-    let found = loading(&Root::running().unwrap(), outer.as_bytes());
+    let found = loading(&Root::running().unwrap(), outer.as_bytes(), &[]);
     let roles: Vec<Role> = found.parts.iter().map(|part| part.role).collect();
     assert_eq!(roles[..4], [Role::Script, Role::Script, Role::Program, Role::Loader]);
     assert_eq!(found.parts[1].path, inner.as_bytes());
 
     let itself = write("itself", &format!("#!{}/itself\n", folder.path().display()));
-    let found = loading(&Root::running().unwrap(), itself.as_bytes());
+    let found = loading(&Root::running().unwrap(), itself.as_bytes(), &[]);
     assert!(found.gaps[0].why.contains("ELOOP"), "{found:?}");
 }
