@@ -1,7 +1,6 @@
 //! Handlers of binfmt_misc: which interpreter the kernel hands a file to that is neither a script nor a program.
 #![forbid(unsafe_code)]
 
-use super::program::HEAD;
 use super::rpm::unhex;
 
 /// A handler that is registered.
@@ -49,7 +48,7 @@ impl Handler {
         Some(Self { interpreter, ids_from_file: flags.contains(&b'C'), enabled, pattern })
     }
 
-    /// Whether it takes a file, by the path under which it is executed and its first bytes
+    /// Whether it takes a file, by the path under which it is executed and its first [`HEAD`](super::program::HEAD) bytes
     /// (`fs/binfmt_misc.c: search_binfmt_handler()`).
     fn takes(&self, path: &[u8], head: &[u8]) -> bool {
         self.enabled
@@ -58,12 +57,15 @@ impl Handler {
                     .iter()
                     .rposition(|&byte| byte == b'.')
                     .is_some_and(|dot| path.get(dot + 1..) == Some(extension.as_slice())),
-                Pattern::Magic { offset, magic, mask } => magic.iter().enumerate().all(|(at, byte)| {
-                    // The kernel's buffer is filled up with zeros.
-                    let found = head.get(..head.len().min(HEAD)).and_then(|head| head.get(offset + at)).unwrap_or(&0);
-                    let mask = mask.as_ref().map_or(0xff, |mask| mask.get(at).copied().unwrap_or(0));
-                    (found ^ byte) & mask == 0
-                }),
+                Pattern::Magic { offset, magic, mask } => {
+                    let head = head.get(*offset..).unwrap_or_default();
+                    magic.iter().enumerate().all(|(at, byte)| {
+                        // The kernel's buffer is filled up with zeros.
+                        let found = head.get(at).unwrap_or(&0);
+                        let mask = mask.as_ref().map_or(0xff, |mask| mask.get(at).copied().unwrap_or(0));
+                        (found ^ byte) & mask == 0
+                    })
+                }
             }
     }
 }

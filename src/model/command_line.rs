@@ -18,15 +18,15 @@ pub fn parameters(line: &str) -> Vec<String> {
 }
 
 fn unquoted(parameter: &str) -> String {
-    let bare = |text: &str| match text.strip_prefix('"') {
-        Some(rest) => rest.strip_suffix('"').unwrap_or(rest).to_owned(),
-        None => text.to_owned(),
-    };
     let parameter = bare(parameter);
     match parameter.split_once('=') {
         Some((name, value)) => format!("{name}={}", bare(value)),
-        None => parameter,
+        None => parameter.to_owned(),
     }
+}
+
+fn bare(text: &str) -> &str {
+    text.strip_prefix('"').map_or(text, |rest| rest.strip_suffix('"').unwrap_or(rest))
 }
 
 #[cfg(test)]
