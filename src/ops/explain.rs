@@ -34,7 +34,7 @@ pub fn explain(root: &Root, rules: &Labels, trust: &Trust, path: &str) -> Result
 
 /// The report of a file without regard to packages.
 pub(super) fn unowned(request: &Request<'_>, path: &str) -> FileReport {
-    let done = labels::label(request, path.as_bytes(), None);
+    let done = labels::judge_file(request, path.as_bytes());
     FileReport {
         path: path.to_owned(),
         state: done.judged.state,

@@ -1,4 +1,4 @@
-//! This process: its program, its memory.
+//! This process: its program, its limits, its memory.
 #![expect(unsafe_code, reason = "malloc_trim(3) has no safe wrapper")]
 
 use std::ffi::OsString;
@@ -48,6 +48,11 @@ impl Program {
     pub fn execute(&self, variable: &str, value: &str) -> io::Error {
         Command::new(&self.path).args(std::env::args_os().skip(1)).env(variable, value).exec()
     }
+}
+
+/// Files that this process may have open at once (`RLIMIT_NOFILE`, the soft limit).
+pub fn open_files_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Gives the memory that a large job left behind back to the kernel.

@@ -7,7 +7,7 @@ use imad::model::cert::Certificate;
 use imad::model::config::Labels;
 use imad::model::plan::State;
 use imad::model::verify::Trust;
-use imad::ops::labels::{Request, Selection, label};
+use imad::ops::labels::{Request, Selection, judge_file};
 use imad::sys::root::Root;
 
 use crate::machine::{folder, keys, output, run};
@@ -48,7 +48,7 @@ fn labels_fare_as_with_evmctl() {
                     selection: &Selection::All,
                     write: false,
                 };
-                let ours = label(&request, format!("/file{seen}").as_bytes(), None).judged;
+                let ours = judge_file(&request, format!("/file{seen}").as_bytes()).judged;
                 let theirs = evmctl(&["ima_verify", "--key", &key(trusted, "der")], &file);
                 assert_eq!(ours.state == State::Good, theirs, "{name} {algo} {spoil:?}: {ours:?}");
                 assert_eq!(theirs, spoil.is_none(), "{name} {algo} {spoil:?}");
@@ -68,11 +68,11 @@ fn a_hash_label_of_evmctl_is_a_hash() {
     let root = Root::open(folder.path()).unwrap();
     let (rules, trust) = (Labels::default(), Trust::default());
     let request = Request { root: &root, rules: &rules, trust: &trust, selection: &Selection::All, write: false };
-    let judged = label(&request, b"/file", None).judged;
+    let judged = judge_file(&request, b"/file").judged;
     assert_eq!(judged.state, State::Foreign);
     assert!(judged.reason.contains("its label is a hash, not a signature"), "{judged:?}");
     std::fs::write(&file, "changed").unwrap();
-    let judged = label(&request, b"/file", None).judged;
+    let judged = judge_file(&request, b"/file").judged;
     assert!(judged.reason.contains("a hash that the content does not have"), "{judged:?}");
 }
 

@@ -1,0 +1,85 @@
+//! A thread of a run: judges files, collects what is to be written, and writes it a group at a time.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::collected::Collected;
+use super::file::{Done, Examined, Labeller, Pending};
+use super::{Progress, Request, Selection};
+use crate::model::rpm::PackagedFile;
+
+/// Labels written together at most: each holds its file open.
+const GROUP: usize = 128;
+
+/// Labels that each of so many workers may write together: half of the files that the process may have open are left to
+/// others.
+pub(super) fn group(workers: usize, open_files: u64) -> usize {
+    let each = usize::try_from(open_files / 2).unwrap_or(usize::MAX) / workers.max(1);
+    each.clamp(1, GROUP)
+}
+
+/// Files of one package.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Place among the collected packages.
+    pub(super) place: usize,
+    pub(super) package: Arc<str>,
+    pub(super) name: Arc<str>,
+    pub(super) files: Vec<PackagedFile>,
+}
+
+/// Takes batches until there are none.
+pub(super) fn work(
+    request: &Request<'_>,
+    receiver: &Mutex<Receiver<Batch>>,
+    collected: &Mutex<Collected>,
+    progress: &Progress,
+    together: usize,
+) {
+    let labeller = Labeller::new(request, Some(&progress.bytes));
+    let list_all = matches!(request.selection, Selection::Paths(_));
+    let note = |batch: &Batch, file: &PackagedFile, done: &Done| {
+        progress.done.fetch_add(1, Ordering::Relaxed);
+        Collected::file(collected, &file.path, done, Some((batch, file)), list_all);
+    };
+    let mut group: Vec<(Arc<Batch>, usize, Pending)> = Vec::new();
+    let settle = |group: &mut Vec<(Arc<Batch>, usize, Pending)>| {
+        for (batch, place, pending) in group.drain(..) {
+            let Some(file) = batch.files.get(place) else { continue };
+            note(&batch, file, &labeller.settle(&file.path, Some(file), pending));
+        }
+    };
+    loop {
+        let batch = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(batch) = batch else { break };
+        let batch = Arc::new(batch);
+        for (place, file) in batch.files.iter().enumerate() {
+            if progress.is_canceled() {
+                continue; // drain, so that the reader is not left waiting
+            }
+            match labeller.examine(&file.path, Some(file)) {
+                Examined::Done(done) => note(&batch, file, &done),
+                Examined::Write(pending) => group.push((batch.clone(), place, pending)),
+            }
+            if group.len() >= together {
+                settle(&mut group);
+            }
+        }
+    }
+    settle(&mut group);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_leave_files_to_others() {
+        assert_eq!(group(2, 1024), 128);
+        assert_eq!(group(64, 1024), 8);
+        assert_eq!(group(1024, 1024), 1);
+        assert_eq!(group(2, u64::MAX), 128);
+    }
+}
