@@ -7,6 +7,7 @@
 mod collected;
 mod feed;
 mod file;
+mod sealed;
 mod selection;
 mod worker;
 

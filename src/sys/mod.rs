@@ -14,5 +14,6 @@ pub mod mount;
 pub mod process;
 pub mod root;
 pub mod rpmdb;
+pub mod sealed;
 pub mod securityfs;
 pub mod watch;

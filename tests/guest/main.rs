@@ -18,5 +18,6 @@ mod packages;
 mod policies;
 mod policy_verbs;
 mod predictions;
+mod reads;
 mod service;
 mod verdicts;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Request;
+use super::sealed::{self, Sealed};
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
 use crate::sys::file::{Identity, OpenError, OpenFile};
@@ -23,12 +24,17 @@ pub struct Done {
 }
 
 impl Done {
-    fn new(state: State, reason: impl Into<String>) -> Self {
+    pub(super) fn new(state: State, reason: impl Into<String>) -> Self {
         Self::judged(Judged { state, reason: reason.into(), key_id: None })
     }
 
-    const fn judged(judged: Judged) -> Self {
+    pub(super) const fn judged(judged: Judged) -> Self {
         Self { judged, written: false }
+    }
+
+    pub(super) fn written(judged: &Judged) -> Self {
+        let reason = format!("{}; written", judged.reason);
+        Self { judged: Judged { state: State::Good, reason, key_id: judged.key_id }, written: true }
     }
 }
 
@@ -37,7 +43,8 @@ pub fn judge_file(request: &Request<'_>, path: &[u8]) -> Done {
     let labeller = Labeller { request: &Request { write: false, ..*request }, meter: None };
     match labeller.examine(path, None) {
         Examined::Done(done) => done,
-        Examined::Write(pending) => Done::judged(pending.judged),
+        Examined::Write(Pending::Open(open)) => Done::judged(open.judged),
+        Examined::Write(Pending::Sealed(_)) => Done::new(State::Unreadable, sealed::DENIED),
     }
 }
 
@@ -46,13 +53,22 @@ pub fn judge_file(request: &Request<'_>, path: &[u8]) -> Done {
 pub(super) enum Examined {
     /// There is nothing to write.
     Done(Done),
-    /// Its package's signature verified and is to be written.
+    /// Its package's signature is to be written.
     Write(Pending),
 }
 
-/// A label that is to be written: the open file, as it was when it was verified.
+/// A label that is to be written.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) enum Pending {
+    /// It was verified against the open file.
+    Open(Open),
+    /// The file can be opened only once it has its label.
+    Sealed(Sealed),
+}
+
+/// An open file, as it was when its package's signature was verified.
+#[derive(Debug)]
+pub(super) struct Open {
     file: OpenFile,
     before: Identity,
     old: Option<Vec<u8>>,
@@ -80,34 +96,46 @@ impl<'a> Labeller<'a> {
         if packaged.is_some_and(PackagedFile::is_plain_config) && !self.request.rules.config_files {
             return done(State::Excluded, "a configuration file (labels.config_files in imad.toml is false)");
         }
-        let mut file = match OpenFile::open(self.request.root, path) {
+        let file = match OpenFile::open(self.request.root, path) {
             Ok(file) => file.metered(self.meter.cloned()),
             Err(OpenError::Absent) => return done(State::Absent, "it is not there"),
             Err(OpenError::NotRegular) => return done(State::Modified, "something else than a regular file is there"),
+            Err(OpenError::Io(error)) if error.raw_os_error() == Some(libc::EACCES) => {
+                return sealed::examine(self.request, path, signature(packaged));
+            }
             Err(OpenError::Io(error)) => return done(State::Unreadable, &format!("opening it failed: {error}")),
         };
-        for _ in 0..TRIES {
-            match self.look(&mut file, packaged) {
-                Ok(Some(Looked { judged, before, old })) => {
-                    let writes = self.request.write && judged.state.is_written();
-                    return if writes && signature(packaged).is_some() {
-                        Examined::Write(Pending { file, before, old, judged })
-                    } else {
-                        Examined::Done(Done::judged(judged))
-                    };
-                }
-                Ok(None) => file.forget_digests(),
-                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-                    return done(State::Excluded, "its file system has no extended attributes");
-                }
-                Err(error) => return done(State::Unreadable, &error.to_string()),
+        match self.judge(file, packaged) {
+            Ok(open) if self.request.write && open.judged.state.is_written() && signature(packaged).is_some() => {
+                Examined::Write(Pending::Open(open))
             }
+            Ok(open) => Examined::Done(Done::judged(open.judged)),
+            Err(done) => Examined::Done(done),
         }
-        done(State::Unreadable, RESTLESS)
     }
 
-    /// One look at an open file. `None`: it changed meanwhile.
-    fn look(&self, file: &mut OpenFile, packaged: Option<&PackagedFile>) -> io::Result<Option<Looked>> {
+    /// Judges an open file, again if it changes meanwhile. An `Err` is all that can be said of it.
+    pub(super) fn judge(&self, mut file: OpenFile, packaged: Option<&PackagedFile>) -> Result<Open, Done> {
+        for _ in 0..TRIES {
+            match self.look(&mut file, packaged) {
+                Ok(Some((judged, before, old))) => return Ok(Open { file, before, old, judged }),
+                Ok(None) => file.forget_digests(),
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                    return Err(Done::new(State::Excluded, "its file system has no extended attributes"));
+                }
+                Err(error) => return Err(Done::new(State::Unreadable, error.to_string())),
+            }
+        }
+        Err(Done::new(State::Unreadable, RESTLESS))
+    }
+
+    /// One look at an open file: its state, and identity and label on which that rests. `None`: it changed meanwhile.
+    #[expect(clippy::type_complexity, reason = "three values that only judge() takes apart")]
+    fn look(
+        &self,
+        file: &mut OpenFile,
+        packaged: Option<&PackagedFile>,
+    ) -> io::Result<Option<(Judged, Identity, Option<Vec<u8>>)>> {
         let before = file.identity()?;
         let old = file.label()?;
         let facts = Facts {
@@ -120,25 +148,20 @@ impl<'a> Labeller<'a> {
             immutable: file.immutable(),
         };
         let judged = plan::judge(&facts, self.request.trust, file).map_err(io::Error::other)?;
-        Ok((!changed(file, &before)?).then_some(Looked { judged, before, old }))
+        Ok((!changed(file, &before)?).then_some((judged, before, old)))
     }
 
-    /// Writes a label, unless the file is no longer what was verified: then it is looked at again.
+    /// Writes a label, unless the file is no longer what was looked at: then it is looked at again.
     pub(super) fn settle(&self, path: &[u8], packaged: Option<&PackagedFile>, mut pending: Pending) -> Done {
-        let Some(signature) = signature(packaged) else { return Done::judged(pending.judged) };
+        let Some(signature) = signature(packaged) else { return Done::new(State::Unsigned, "it has no signature") };
         for _ in 0..TRIES {
-            match write(&pending, signature) {
-                Ok(Written::Yes) => {
-                    let reason = format!("{}; written", pending.judged.reason);
-                    let judged = Judged { state: State::Good, reason, ..pending.judged };
-                    return Done { judged, written: true };
-                }
-                Ok(Written::Refused(error)) => {
-                    let why = why_not_written(&error);
-                    let reason = format!("{}; writing the label failed: {error}{why}", pending.judged.reason);
-                    return Done::judged(Judged { reason, ..pending.judged });
-                }
-                Ok(Written::Changed) => {}
+            let settled = match pending {
+                Pending::Open(open) => write(open, signature),
+                Pending::Sealed(sealed) => sealed.write(signature, |file| self.judge(file, packaged)),
+            };
+            match settled {
+                Ok(Some(done)) => return done,
+                Ok(None) => {}
                 Err(error) => return Done::new(State::Unreadable, error.to_string()),
             }
             match self.examine(path, packaged) {
@@ -150,55 +173,53 @@ impl<'a> Labeller<'a> {
     }
 }
 
+impl Open {
+    /// What was found.
+    pub(super) fn into_judged(self) -> Judged {
+        self.judged
+    }
+}
+
 const RESTLESS: &str = "it changes while it is read; its label will be judged when it rests";
-
-/// What a look at an open file found.
-struct Looked {
-    judged: Judged,
-    before: Identity,
-    old: Option<Vec<u8>>,
-}
-
-enum Written {
-    Yes,
-    Refused(io::Error),
-    /// The file changed, or somebody labelled it (a file with two names is one inode): what was there is there.
-    Changed,
-}
 
 fn signature(packaged: Option<&PackagedFile>) -> Option<&[u8]> {
     packaged.and_then(|packaged| packaged.signature.as_deref())
 }
 
-fn write(pending: &Pending, signature: &[u8]) -> io::Result<Written> {
-    let Pending { file, before, old, .. } = pending;
-    if changed(file, before)? || file.label()? != *old {
-        return Ok(Written::Changed);
+/// Writes a label. `None`: the file changed, or somebody labelled it (a file with two names is one inode); what was
+/// there is there.
+fn write(open: Open, signature: &[u8]) -> io::Result<Option<Done>> {
+    let Open { file, before, old, judged } = open;
+    if changed(&file, &before)? || file.label()? != old {
+        return Ok(None);
     }
     if let Err(error) = file.set_label(signature) {
-        return Ok(Written::Refused(error));
+        return Ok(Some(not_written(&judged, &error)));
     }
-    if changed(file, before)? {
+    if changed(&file, &before)? {
         // What was verified is no longer what is there: the old label comes back.
         match old {
-            Some(old) => file.set_label(old)?,
+            Some(old) => file.set_label(&old)?,
             None => file.remove_label()?,
         }
-        return Ok(Written::Changed);
+        return Ok(None);
     }
-    Ok(Written::Yes)
+    Ok(Some(Done::written(&judged)))
 }
 
 fn changed(file: &OpenFile, before: &Identity) -> io::Result<bool> {
     Ok(file.identity()? != *before)
 }
 
-fn why_not_written(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
+/// A label that could not be written, and why.
+pub(super) fn not_written(judged: &Judged, error: &io::Error) -> Done {
+    let why = match error.raw_os_error() {
         Some(libc::EROFS) => " (mount it read-write, or label the image where it is built)",
         Some(libc::ENOSPC | libc::EDQUOT) => " (a label may take a block of its own: free some space)",
         Some(libc::EPERM) => " (root of the initial user namespace is needed, and EVM may forbid it)",
         Some(libc::EACCES) => " (a SETXATTR_CHECK rule or an unavailable hash algorithm)",
         _ => "",
-    }
+    };
+    let reason = format!("{}; writing the label failed: {error}{why}", judged.reason);
+    Done::judged(Judged { state: judged.state, reason, key_id: judged.key_id })
 }
