@@ -7,6 +7,7 @@
 mod collected;
 mod feed;
 mod file;
+mod place;
 mod sealed;
 mod selection;
 mod worker;
@@ -99,6 +100,8 @@ pub fn run_by_package(
     progress: &Progress,
 ) -> Result<(LabelReport, Vec<PackageLabels>), RunError> {
     let begin = clock::since_boot_us();
+    let no_privilege = if request.write { place::no_privilege() } else { None };
+    let request = &Request { write: request.write && no_privilege.is_none(), ..*request };
     let database = Database::open(request.root)?;
     let numbers = request.selection.numbers(&database, request.root)?;
     let collected = Mutex::new(Collected::default());
@@ -122,6 +125,7 @@ pub fn run_by_package(
         return Err(RunError::Cancelled);
     }
     let mut found = Collected::into_found(collected);
+    found.0.problems.extend(no_privilege);
     found.0.counts.packages = numbers.len() as u64;
     found.0.counts.counted_time_us = clock::wall_us();
     found.0.counts.duration_us = clock::since_boot_us() - begin;

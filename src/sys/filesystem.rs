@@ -18,6 +18,8 @@ pub struct Filesystem {
     pub subtype: Option<String>,
     /// `s_uuid`; `None` where the file system does not tell it.
     pub uuid: Option<[u8; 16]>,
+    /// What is mounted: a device's path, or any word (`composefs`).
+    pub source: Vec<u8>,
     /// Where it is mounted.
     pub mounted_at: Vec<u8>,
 }
@@ -54,13 +56,15 @@ fn mount(mountinfo: &[u8], id: u64) -> Option<Filesystem> {
         .find(|line| line.split(|&byte| byte == b' ').next() == Some(id.as_bytes()))?;
     let mut words = line.split(|&byte| byte == b' ');
     let mounted_at = unescape(words.nth(4)?);
-    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
+    let mut words = words.skip_while(|word| *word != b"-").skip(1);
+    let kind = words.next()?;
+    let source = words.next().map(unescape).unwrap_or_default();
     let kind = String::from_utf8_lossy(kind);
     let (name, subtype) = match kind.split_once('.') {
         Some((name, subtype)) => (name.to_owned(), Some(subtype.to_owned())),
         None => (kind.into_owned(), None),
     };
-    Some(Filesystem { magic: 0, name, subtype, uuid: None, mounted_at })
+    Some(Filesystem { magic: 0, name, subtype, uuid: None, source, mounted_at })
 }
 
 /// Blanks, tabs, newlines and backslashes come as three octal digits.
@@ -91,7 +95,8 @@ mod tests {
         let mount = mount(info, 221).unwrap();
         assert_eq!((mount.name.as_str(), mount.subtype.as_deref()), ("fuse", Some("sshfs")));
         assert_eq!(mount.mounted_at, b"/a b");
-        assert_eq!(super::mount(info, 22).unwrap().name, "ext4");
+        let root = super::mount(info, 22).unwrap();
+        assert_eq!((root.name.as_str(), &root.source[..]), ("ext4", &b"/dev/vda"[..]));
         assert_eq!(super::mount(info, 2), None);
     }
 

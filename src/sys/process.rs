@@ -1,4 +1,4 @@
-//! This process: its program, its limits, its memory.
+//! This process: its program, its limits, its privilege, its memory.
 #![expect(unsafe_code, reason = "malloc_trim(3) has no safe wrapper")]
 
 use std::ffi::OsString;
@@ -55,6 +55,38 @@ pub fn open_files_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// Whether this process may write `security.ima` (`ima_protect_xattr()` asks for `CAP_SYS_ADMIN` in the initial user
+/// namespace).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privilege {
+    /// It may.
+    Full,
+    /// It is in a user namespace, where the capability does not count.
+    UserNamespace,
+    /// It lacks the capability.
+    NoAdmin,
+}
+
+/// The privilege of this process.
+pub fn privilege() -> io::Result<Privilege> {
+    let (status, map) = (std::fs::read_to_string("/proc/self/status")?, std::fs::read_to_string("/proc/self/uid_map")?);
+    Ok(privilege_of(&status, &map))
+}
+
+/// From /proc/self/status (`CapEff:`) and /proc/self/uid_map, which maps all 2³²-1 ids in the initial user namespace only.
+fn privilege_of(status: &str, uid_map: &str) -> Privilege {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    if uid_map.split_whitespace().ne(["0", "0", "4294967295"]) {
+        Privilege::UserNamespace
+    } else if effective >> CAP_SYS_ADMIN & 1 == 0 {
+        Privilege::NoAdmin
+    } else {
+        Privilege::Full
+    }
+}
+
 /// Gives the memory that a large job left behind back to the kernel.
 pub fn release_memory() {
     // SAFETY: malloc_trim(3) takes any number and touches only what malloc has free.
@@ -67,6 +99,15 @@ pub fn release_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn privilege_is_told_by_capability_and_namespace() {
+        const ALL: &str = "         0          0 4294967295\n";
+        assert_eq!(privilege_of("Name:\tx\nCapEff:\t000001ffffffffff\n", ALL), Privilege::Full);
+        assert_eq!(privilege_of("CapEff:\t0000000000000000\n", ALL), Privilege::NoAdmin);
+        assert_eq!(privilege_of("CapEff:\t00000000a80425fb\n", ALL), Privilege::NoAdmin);
+        assert_eq!(privilege_of("CapEff:\t000001ffffffffff\n", "0 1000 1\n1 100000 65536\n"), Privilege::UserNamespace);
+    }
 
     #[test]
     fn the_running_program_is_not_replaced() {

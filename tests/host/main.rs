@@ -7,6 +7,7 @@
 mod access;
 mod daemon;
 mod fixture;
+mod images;
 mod labels;
 #[path = "../machine.rs"]
 mod machine;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Request;
+use super::place::Places;
 use super::sealed::{self, Sealed};
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
@@ -40,7 +41,8 @@ impl Done {
 
 /// Judges one file without regard to packages; nothing is written.
 pub fn judge_file(request: &Request<'_>, path: &[u8]) -> Done {
-    let labeller = Labeller { request: &Request { write: false, ..*request }, meter: None };
+    let request = Request { write: false, ..*request };
+    let labeller = Labeller::new(&request, None);
     match labeller.examine(path, None) {
         Examined::Done(done) => done,
         Examined::Write(Pending::Open(open)) => Done::judged(open.judged),
@@ -80,11 +82,12 @@ pub(super) struct Open {
 pub(super) struct Labeller<'a> {
     request: &'a Request<'a>,
     meter: Option<&'a Arc<AtomicU64>>,
+    places: Places,
 }
 
 impl<'a> Labeller<'a> {
-    pub(super) const fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>) -> Self {
-        Self { request, meter }
+    pub(super) fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>) -> Self {
+        Self { request, meter, places: Places::new(request.root) }
     }
 
     /// Judges a file.
@@ -107,7 +110,14 @@ impl<'a> Labeller<'a> {
         };
         match self.judge(file, packaged) {
             Ok(open) if self.request.write && open.judged.state.is_written() && signature(packaged).is_some() => {
-                Examined::Write(Pending::Open(open))
+                match self.places.image(path, open.before.dev, &open.file) {
+                    None => Examined::Write(Pending::Open(open)),
+                    Some(image) => {
+                        let Judged { state, reason, key_id } = open.judged;
+                        let reason = format!("{reason}; not written: it lies in {image}, labelled where that is built");
+                        Examined::Done(Done::judged(Judged { state, reason, key_id }))
+                    }
+                }
             }
             Ok(open) => Examined::Done(Done::judged(open.judged)),
             Err(done) => Examined::Done(done),
