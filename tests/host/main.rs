@@ -14,4 +14,5 @@ mod machine;
 mod policies;
 mod policy;
 mod prediction;
+mod race;
 mod service;
