@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod exit;
 mod explain;
+mod legacy;
 mod policy;
 mod policy_check;
 mod policy_diff;
@@ -31,6 +32,10 @@ pub fn command() -> clap::Command {
 
 /// The program.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if legacy::is_called(words.next().as_deref()) {
+        return legacy::main(words);
+    }
     let arguments = match command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         // clap says wrong usage with 2 and help with 0, as imactl does.

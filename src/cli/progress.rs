@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::model::report::LabelReport;
-use crate::ops::labels::{self, Progress, Request, RunError};
+use crate::ops::labels::{self, PackageLabels, Progress, Request, RunError};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
@@ -50,6 +50,11 @@ impl Drop for Bar {
 
 /// Makes a run with a bar beside it.
 pub(super) fn run(request: &Request<'_>) -> Result<LabelReport, RunError> {
+    run_by_package(request).map(|(report, _)| report)
+}
+
+/// The same, and what it found in each package.
+pub(super) fn run_by_package(request: &Request<'_>) -> Result<(LabelReport, Vec<PackageLabels>), RunError> {
     let progress = Progress::default();
     std::thread::scope(|scope| {
         let (finished, waiting) = mpsc::channel::<()>();
@@ -64,7 +69,7 @@ pub(super) fn run(request: &Request<'_>) -> Result<LabelReport, RunError> {
                 bar.get_or_insert_with(Bar::new).show(done, total, bytes);
             }
         });
-        let report = labels::run(request, &progress);
+        let report = labels::run_by_package(request, &progress);
         drop(finished);
         report
     })

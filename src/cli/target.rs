@@ -32,13 +32,17 @@ pub(super) fn open_root(arguments: &Arguments) -> Result<Root, Failure> {
 impl Target {
     /// Opens the root and reads its configuration and keys; faults are said on standard error.
     pub(super) fn open(arguments: &Arguments) -> Result<Self, Failure> {
-        let root = open_root(arguments)?;
+        Ok(Self::of(open_root(arguments)?))
+    }
+
+    /// The same of a root that is open.
+    pub(super) fn of(root: Root) -> Self {
         let (config, problems) = configuration::load(&root);
         let keys = keys::gather(&root, &config.keys.dir);
         for problem in problems.iter().chain(&keys.problems) {
             eprintln!("imactl: {}\nNext: {}", problem.what, problem.next);
         }
-        Ok(Self { root, config, keys })
+        Self { root, config, keys }
     }
 
     /// A run over labels.

@@ -84,11 +84,16 @@ impl Trust {
     pub fn new(certificates: impl IntoIterator<Item = Certificate>) -> Self {
         let mut trust = Self::default();
         for certificate in certificates {
-            if let Some(id) = certificate.key_id() {
-                trust.by_id.entry(id).or_default().push(certificate);
-            }
+            trust.insert(certificate);
         }
         trust
+    }
+
+    /// Trusts one more certificate.
+    pub fn insert(&mut self, certificate: Certificate) {
+        if let Some(id) = certificate.key_id() {
+            self.by_id.entry(id).or_default().push(certificate);
+        }
     }
 
     /// Whether no label could verify.

@@ -8,6 +8,7 @@ mod system;
 
 mod boot;
 mod certificates;
+mod compat;
 mod decisions;
 mod denials;
 mod first_start;
