@@ -1,0 +1,81 @@
+//! The table in docs/performance.md.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::corpus::{File, Key};
+use super::cost::{Cost, largest_child};
+
+const BEGIN: &str = "<!-- written by make bench -->\n";
+const END: &str = "<!-- end of what make bench writes -->\n";
+
+/// One comparison.
+#[derive(Debug)]
+pub(crate) struct Row {
+    what: &'static str,
+    cost: Cost,
+    beside: &'static str,
+    other: Cost,
+    ratio: f64,
+    goal: String,
+}
+
+impl Row {
+    /// Its CPU time is at most so many times the other's.
+    pub(crate) fn ratio(what: &'static str, cost: Cost, beside: &'static str, other: Cost, most: f64) -> Self {
+        let ratio = cost.cpu.as_secs_f64() / other.cpu.as_secs_f64();
+        Self { what, cost, beside, other, ratio, goal: format!("≤ {most:.2} CPU") }
+    }
+
+    /// Its CPU time is at least so many times the other's.
+    pub(crate) fn at_least(what: &'static str, cost: Cost, beside: &'static str, other: Cost, least: f64) -> Self {
+        Self { goal: format!("≥ {least:.1} CPU"), ..Self::ratio(what, cost, beside, other, least) }
+    }
+
+    /// Its wall time is at most so many times the other's.
+    pub(crate) fn wall(what: &'static str, cost: Cost, beside: &'static str, other: Cost, most: f64) -> Self {
+        let ratio = cost.wall.as_secs_f64() / other.wall.as_secs_f64();
+        Self { what, cost, beside, other, ratio, goal: format!("≤ {most:.2} wall") }
+    }
+}
+
+/// All comparisons.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    text: String,
+    corpus: String,
+}
+
+impl Table {
+    pub(crate) fn corpus(&mut self, key: Key, files: &[File]) {
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
+        if key == Key::P256 {
+            self.corpus = format!("{} files with signatures, {} MB", files.len(), bytes / 1_000_000);
+        }
+    }
+
+    pub(crate) fn row(&mut self, key: Key, row: Row) {
+        let Row { what, cost, beside, other, ratio, goal } = row;
+        let shown = |cost: Cost| format!("{:.2} / {:.2}", cost.cpu.as_secs_f64(), cost.wall.as_secs_f64());
+        let line = format!("| {key} | {what} | {} | {beside} | {} | {ratio:.2} | {goal} |", shown(cost), shown(other));
+        eprintln!("{line}");
+        writeln!(self.text, "{line}").unwrap();
+    }
+
+    /// Puts the table between its marks.
+    pub(crate) fn write(&self, path: &Path) {
+        let old = std::fs::read_to_string(path).unwrap();
+        let (head, rest) = old.split_once(BEGIN).unwrap_or_else(|| panic!("{} has no {BEGIN}", path.display()));
+        let (_, tail) = rest.split_once(END).unwrap_or_else(|| panic!("{} has no {END}", path.display()));
+        let cores = std::thread::available_parallelism().unwrap();
+        let new = format!(
+            "{head}{BEGIN}{}; {cores} cores; {}; the largest process of all took {} MiB.\n\n\
+             | key | what | CPU / wall, s | beside | CPU / wall, s | ratio | goal |\n|---|---|---|---|---|---|---|\n{}{END}{tail}",
+            self.corpus,
+            openssl::version::version(),
+            largest_child() / 1024,
+            self.text
+        );
+        std::fs::write(path, new).unwrap();
+    }
+}
