@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::algo::HashAlgo;
 use super::label::{EVM_PORTABLE_SIGNATURE, KeyId, Label, LabelError};
-use super::verify::{Trust, Verdict};
+use super::verify::{Verdict, Verifier};
 
 /// The state of a packaged file's label: the first in this order that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -145,9 +145,9 @@ enum Fit {
 }
 
 /// Judges a file that could be opened. An `Err` is a reason for which it could not be read.
-pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Result<Judged, String> {
+pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn Content) -> Result<Judged, String> {
     let judged = |state, reason: String, key_id| Ok(Judged { state, reason, key_id });
-    let current = facts.label.map(|bytes| fit(bytes, trust, content)).transpose()?;
+    let current = facts.label.map(|bytes| fit(bytes, verifier, content)).transpose()?;
 
     match &current {
         Some(Fit::Good(id)) => {
@@ -175,7 +175,7 @@ pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Res
         return judged(State::Unsigned, why, key_of(current.as_ref()));
     };
 
-    match fit(signature, trust, content)? {
+    match fit(signature, verifier, content)? {
         Fit::Good(id) if facts.immutable => {
             judged(State::Immutable, "the inode is immutable or append-only (chattr -i -a)".to_owned(), Some(id))
         }
@@ -209,7 +209,7 @@ pub fn judge(facts: &Facts<'_>, trust: &Trust, content: &mut dyn Content) -> Res
     }
 }
 
-fn fit(label: &[u8], trust: &Trust, content: &mut dyn Content) -> Result<Fit, String> {
+fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> Result<Fit, String> {
     Ok(match Label::parse(label) {
         Err(error) => Fit::Malformed(error),
         Ok(Label::VeritySignature(_)) => Fit::Unsupported("an fs-verity signature (type 06)".to_owned()),
@@ -224,10 +224,10 @@ fn fit(label: &[u8], trust: &Trust, content: &mut dyn Content) -> Result<Fit, St
             let Some(algo) = signature.hash_algo() else {
                 return Ok(Fit::Unsupported(format!("a signature with hash algorithm number {}", signature.algo)));
             };
-            if trust.with_id(signature.key_id).is_empty() {
+            if verifier.trust().with_id(signature.key_id).is_empty() {
                 return Ok(Fit::UnknownKey(signature.key_id));
             }
-            match trust.verify(&signature, &content.digest(algo)?) {
+            match verifier.verify(&signature, &content.digest(algo)?) {
                 Verdict::Good => Fit::Good(signature.key_id),
                 Verdict::Bad => Fit::Bad(signature.key_id),
                 Verdict::UnknownKey(id) => Fit::UnknownKey(id),

@@ -5,7 +5,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 
 use super::super::cert::Certificate;
-use super::super::verify::digest;
+use super::super::verify::{Trust, digest};
 use super::*;
 
 struct Signer {
@@ -44,7 +44,7 @@ const CONTENT: &[u8] = b"#!/bin/sh\n";
 
 /// The state of a file with this content.
 fn state(facts: Facts<'_>, trust: &Trust, content: &'static [u8]) -> State {
-    judge(&facts, trust, &mut Bytes(content)).unwrap().state
+    judge(&facts, &mut trust.verifier(), &mut Bytes(content)).unwrap().state
 }
 
 #[test]

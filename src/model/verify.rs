@@ -9,7 +9,7 @@ use std::fmt;
 
 use openssl::hash::{Hasher as OpensslHasher, MessageDigest};
 use openssl::md::{Md, MdRef};
-use openssl::pkey::Id;
+use openssl::pkey::{Id, Public};
 use openssl::pkey_ctx::PkeyCtx;
 use openssl::rsa::Padding;
 
@@ -40,8 +40,13 @@ impl Hasher {
         self.inner.update(bytes).map_err(|_| Unavailable(self.algo))
     }
 
-    /// The digest.
-    pub fn finish(mut self) -> Result<Vec<u8>, Unavailable> {
+    /// Its algorithm.
+    pub const fn algo(&self) -> HashAlgo {
+        self.algo
+    }
+
+    /// The digest; the next one begins.
+    pub fn finish(&mut self) -> Result<Vec<u8>, Unavailable> {
         self.inner.finish().map(|digest| digest.to_vec()).map_err(|_| Unavailable(self.algo))
     }
 }
@@ -106,20 +111,57 @@ impl Trust {
         self.by_id.get(&id).map_or(&[], Vec::as_slice)
     }
 
+    /// What verifies many signatures by these certificates, one after another.
+    pub const fn verifier(&self) -> Verifier<'_> {
+        Verifier { trust: self, contexts: Vec::new() }
+    }
+
     /// Judges a signature over a digest made with the signature's own hash algorithm.
     pub fn verify(&self, signature: &Signature<'_>, digest: &[u8]) -> Verdict {
+        self.verifier().verify(signature, digest)
+    }
+}
+
+/// Verifies signatures of a thread. What OpenSSL sets up for a key and a hash algorithm is made once: for an elliptic curve
+/// that takes a good part of what the verifying itself does.
+pub struct Verifier<'t> {
+    trust: &'t Trust,
+    contexts: Vec<Kept<'t>>,
+}
+
+/// A context that is ready to verify; `None` where OpenSSL cannot verify with such a key or hash.
+struct Kept<'t> {
+    certificate: &'t Certificate,
+    algo: HashAlgo,
+    context: Option<PkeyCtx<Public>>,
+}
+
+impl fmt::Debug for Verifier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("trust", &self.trust).finish_non_exhaustive()
+    }
+}
+
+impl<'t> Verifier<'t> {
+    /// The certificates by which it verifies.
+    pub const fn trust(&self) -> &'t Trust {
+        self.trust
+    }
+
+    /// Judges a signature over a digest made with the signature's own hash algorithm.
+    pub fn verify(&mut self, signature: &Signature<'_>, digest: &[u8]) -> Verdict {
         const OVER_THE_DIGEST: u8 = 2;
         let Some(algo) = signature.hash_algo() else { return Verdict::Unsupported };
         if signature.version != OVER_THE_DIGEST || digest.len() != algo.digest_size() {
             return Verdict::Unsupported;
         }
-        let candidates = self.with_id(signature.key_id);
+        let candidates = self.trust.with_id(signature.key_id);
         if candidates.is_empty() {
             return Verdict::UnknownKey(signature.key_id);
         }
         let mut verdict = Verdict::Bad;
         for certificate in candidates {
-            match verify_with(certificate, algo, digest, signature.bytes) {
+            match self.verify_with(certificate, algo, digest, signature.bytes) {
                 Some(true) => return Verdict::Good,
                 Some(false) => {}
                 None => verdict = Verdict::Unsupported,
@@ -127,10 +169,28 @@ impl Trust {
         }
         verdict
     }
+
+    /// Whether the signature verifies; `None` where OpenSSL cannot verify with such a key or hash.
+    fn verify_with(
+        &mut self,
+        certificate: &'t Certificate,
+        algo: HashAlgo,
+        digest: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
+        let is_it = |kept: &Kept<'_>| std::ptr::eq(kept.certificate, certificate) && kept.algo == algo;
+        let place = self.contexts.iter().position(is_it).unwrap_or_else(|| {
+            self.contexts.push(Kept { certificate, algo, context: context(certificate, algo) });
+            self.contexts.len() - 1
+        });
+        let context = self.contexts.get_mut(place)?.context.as_mut()?;
+        // OpenSSL answers a malformed signature with an error, which is a bad signature and not an unknown one.
+        Some(context.verify(digest, signature).unwrap_or(false))
+    }
 }
 
-/// Whether the signature verifies; `None` where OpenSSL cannot verify with such a key or hash.
-fn verify_with(certificate: &Certificate, algo: HashAlgo, digest: &[u8], signature: &[u8]) -> Option<bool> {
+/// A context for a key and a hash algorithm. It verifies any number of signatures (EVP_PKEY_verify(3)).
+fn context(certificate: &Certificate, algo: HashAlgo) -> Option<PkeyCtx<Public>> {
     let key = certificate.key();
     let mut context = PkeyCtx::new(key).ok()?;
     context.verify_init().ok()?;
@@ -140,8 +200,7 @@ fn verify_with(certificate: &Certificate, algo: HashAlgo, digest: &[u8], signatu
         _ => return None,
     }
     context.set_signature_md(md(algo)).ok()?;
-    // OpenSSL answers a malformed signature with an error, which is a bad signature and not an unknown one.
-    Some(context.verify(digest, signature).unwrap_or(false))
+    Some(context)
 }
 
 fn message_digest(algo: HashAlgo) -> MessageDigest {
@@ -186,6 +245,51 @@ mod tests {
             super::super::cert::hex(&digest(HashAlgo::Sha256, b"abc").unwrap()),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    /// A context that was used for bad and malformed signatures, by whatever key and hash, is as good as a new one.
+    #[test]
+    fn one_verifier_judges_as_new_ones_do() {
+        use openssl::ec::{EcGroup, EcKey};
+        use openssl::nid::Nid;
+        use openssl::pkey::PKey;
+
+        let curves = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
+        let curve = |nid| EcKey::generate(&EcGroup::from_curve_name(nid).unwrap()).unwrap();
+        let mut keys: Vec<_> = curves.map(|nid| PKey::from_ec_key(curve(nid)).unwrap()).into();
+        keys.push(PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap());
+        let certificates: Vec<_> =
+            keys.iter().map(|key| super::super::cert::self_signed_for_tests("a key", key)).collect();
+        let trust = Trust::new(certificates.iter().cloned());
+        let mut verifier = trust.verifier();
+        let mut good = 0;
+        for round in 0..64_usize {
+            let algo = [HashAlgo::Sha256, HashAlgo::Sha384, HashAlgo::Sha512, HashAlgo::Sha1][round / 16];
+            let (signer, named) = (round % 4, if round % 5 == 0 { (round + 1) % 4 } else { round % 4 });
+            let digest = digest(algo, &[u8::try_from(round).unwrap()]).unwrap();
+            let mut context = PkeyCtx::new(&keys[signer]).unwrap();
+            context.sign_init().unwrap();
+            if keys[signer].id() == Id::RSA {
+                context.set_rsa_padding(Padding::PKCS1).unwrap();
+            }
+            context.set_signature_md(md(algo)).unwrap();
+            let mut bytes = Vec::new();
+            context.sign_to_vec(&digest, &mut bytes).unwrap();
+            match round % 7 {
+                1 => bytes.truncate(bytes.len() / 2),
+                2 => bytes[10] ^= 1,
+                3 => bytes.clear(),
+                _ => {}
+            }
+            let key_id = certificates[named].key_id().unwrap();
+            let signature = Signature { version: 2, algo: algo.kernel_id(), key_id, bytes: &bytes };
+            let verdict = verifier.verify(&signature, &digest);
+            assert_eq!(verdict, trust.verify(&signature, &digest), "{round}");
+            let is_whole = signer == named && !(1..=3).contains(&(round % 7));
+            assert_eq!(verdict, if is_whole { Verdict::Good } else { Verdict::Bad }, "{round}");
+            good += usize::from(is_whole);
+        }
+        assert!(good > 20, "{good}");
     }
 
     #[test]

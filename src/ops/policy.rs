@@ -37,6 +37,6 @@ pub fn read(root: &Root, path: &str, trust: &Trust) -> Result<Option<PolicyFile>
     Ok(Some(PolicyFile {
         sha256: hex(&file.digest(HashAlgo::Sha256)?),
         outline: outline(&bytes),
-        label: plan::judge(&facts, trust, &mut file)?,
+        label: plan::judge(&facts, &mut trust.verifier(), &mut file)?,
     }))
 }

@@ -1,6 +1,7 @@
 //! One open file per question: hashed, judged and labelled through the same descriptor.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +15,7 @@ use super::root::Root;
 use crate::model::algo::HashAlgo;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::Content;
-use crate::model::verify::Hasher;
+use crate::model::verify::{Hasher, Unavailable};
 
 /// An open regular file.
 #[derive(Debug)]
@@ -177,25 +178,55 @@ impl OpenFile {
     }
 
     fn hash(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
-        let mut hasher = Hasher::new(algo).map_err(|error| error.to_string())?;
-        let mut chunk = vec![0; CHUNK];
+        TOOLS.with_borrow_mut(|tools| {
+            tools.chunk.resize(CHUNK, 0);
+            let mut hasher = tools.take(algo).map_err(|error| error.to_string())?;
+            let read = self.read_into(&mut hasher, &mut tools.chunk);
+            // Also after a failure: the next digest begins anew.
+            let digest = hasher.finish().map_err(|error| error.to_string());
+            tools.hashers.push(hasher);
+            read.and(digest)
+        })
+    }
+
+    /// Reads the whole content into a hasher.
+    fn read_into(&mut self, hasher: &mut Hasher, chunk: &mut [u8]) -> Result<(), String> {
         let mut at = 0;
         loop {
-            let read = match self.file.read_at(&mut chunk, at) {
-                Ok(0) => break,
+            let read = match self.file.read_at(chunk, at) {
+                Ok(0) => return Ok(()),
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(format!("reading it failed: {error}")),
             };
-            hasher.update(chunk.get(..read).unwrap_or(&chunk)).map_err(|error| error.to_string())?;
+            hasher.update(chunk.get(..read).unwrap_or(chunk)).map_err(|error| error.to_string())?;
             at += read as u64;
+            self.hashed += read as u64;
             if let Some(meter) = &self.meter {
                 meter.fetch_add(read as u64, Ordering::Relaxed);
             }
         }
-        self.hashed += at;
-        hasher.finish().map_err(|error| error.to_string())
     }
+}
+
+/// What each thread that hashes needs, made once: setting a digest up costs as much as hashing a small file.
+#[derive(Debug, Default)]
+struct Tools {
+    chunk: Vec<u8>,
+    hashers: Vec<Hasher>,
+}
+
+impl Tools {
+    fn take(&mut self, algo: HashAlgo) -> Result<Hasher, Unavailable> {
+        match self.hashers.iter().position(|hasher| hasher.algo() == algo) {
+            Some(place) => Ok(self.hashers.swap_remove(place)),
+            None => Hasher::new(algo),
+        }
+    }
+}
+
+thread_local! {
+    static TOOLS: RefCell<Tools> = RefCell::default();
 }
 
 impl Content for OpenFile {

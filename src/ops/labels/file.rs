@@ -1,6 +1,7 @@
 //! One file: opened once, judged, and written through the same descriptor.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,6 +11,7 @@ use super::place::Places;
 use super::sealed::{self, Sealed};
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
+use crate::model::verify::Verifier;
 use crate::sys::file::{Identity, OpenError, OpenFile};
 
 /// A file that keeps changing is given up after so many tries.
@@ -83,11 +85,13 @@ pub(super) struct Labeller<'a> {
     request: &'a Request<'a>,
     meter: Option<&'a Arc<AtomicU64>>,
     places: Places,
+    verifier: RefCell<Verifier<'a>>,
 }
 
 impl<'a> Labeller<'a> {
     pub(super) fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>) -> Self {
-        Self { request, meter, places: Places::new(request.root) }
+        let verifier = RefCell::new(request.trust.verifier());
+        Self { request, meter, places: Places::new(request.root), verifier }
     }
 
     /// Judges a file.
@@ -157,7 +161,7 @@ impl<'a> Labeller<'a> {
             evm_type: file.evm_type()?,
             immutable: file.immutable(),
         };
-        let judged = plan::judge(&facts, self.request.trust, file).map_err(io::Error::other)?;
+        let judged = plan::judge(&facts, &mut self.verifier.borrow_mut(), file).map_err(io::Error::other)?;
         Ok((!changed(file, &before)?).then_some((judged, before, old)))
     }
 
