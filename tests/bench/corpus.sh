@@ -58,6 +58,8 @@ unpack() {
 package() {
     local work=$1
     mkdir -p "$work/spec" "$work/attrs"
+    # rpmbuild wants one kind of file at least.
+    echo '%__none_path ^$' >"$work/attrs/none.attr"
     awk -v lists="$work/lists" -v out="$work/spec" -f "$here/spec.awk" "$work/passwd" "$work/group" "$work/inventory" \
         "$work/packages" "$work/also"
     rpmbuild -bb --quiet --nodeps --buildroot "$work/buildroot" --target x86_64 \
