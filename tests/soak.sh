@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What takes longer than a check may: the model of verdicts against kernels that log or fix (tests/guest/campaign.rs), a
 # hundred upgrades while their files are labelled and written (tests/host/race.rs), five hundred runs killed
-# (tests/host/crash.rs), then faults of the policy parser: first with lines at random, a new seed every few seconds, then
-# by libFuzzer, which needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it
-# finds wrong in target/fuzz-artifacts.
+# (tests/host/crash.rs), twenty of them with the power (tests/guest/power.rs), then faults of the policy parser: first
+# with lines at random, a new seed every few seconds, then by libFuzzer, which needs a nightly compiler and cargo-fuzz.
+# What libFuzzer finds stays in target/fuzz-corpus, what it finds wrong in target/fuzz-artifacts.
 #
 #   tests/soak.sh [SECONDS]     the campaign, half a minute of lines at random, then so long by libFuzzer (600)
 set -euo pipefail
@@ -17,6 +17,7 @@ cargo test --locked --test campaign
 
 cargo build --locked --quiet --bins --examples
 IMAD_UPGRADES=100 IMAD_KILLS=500 cargo test --locked --test host -- race:: crash:: --nocapture
+IMAD_CUTS=20 cargo test --locked --test guest -- power:: --nocapture
 
 cargo test --locked --lib --no-run
 until=$((SECONDS + 30))

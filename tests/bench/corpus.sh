@@ -20,7 +20,7 @@ keys=$("$here/keys.sh")
 # Many small files (ansible, perl, Python, Go's library), few large ones (office, browser, compilers), a kernel.
 packages=(systemd-sysv dbus polkitd rpm dnf dracut linux-image-amd64 openssh-server nginx postgresql git vim-runtime gcc
     golang-go clang openjdk-21-jre-headless python3-numpy python3-scipy ansible perl-doc texlive-latex-base
-    libreoffice-core libreoffice-writer firefox-esr nodejs qemu-system-x86 cockpit emacs-common locales manpages-dev)
+    libreoffice-core libreoffice-writer chromium nodejs qemu-system-x86 cockpit emacs-common locales manpages-dev)
 
 # fetch WORK: the packages and what they depend on.
 fetch() {

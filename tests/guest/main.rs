@@ -18,6 +18,7 @@ mod named;
 mod packages;
 mod policies;
 mod policy_verbs;
+mod power;
 mod predictions;
 mod reads;
 mod service;
