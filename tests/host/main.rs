@@ -7,6 +7,7 @@
 mod access;
 mod crash;
 mod daemon;
+mod database;
 mod fixture;
 mod images;
 mod labels;

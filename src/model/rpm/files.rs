@@ -49,11 +49,6 @@ impl<'a> Header<'a> {
         Ok(self.index.number(Tag::InstallTid)?.unwrap_or(0))
     }
 
-    /// The package format: `RPMFORMAT`, which packages before version 6 lack.
-    pub fn format(&self) -> Result<u32, HeaderError> {
-        Ok(self.index.number(Tag::RpmFormat)?.unwrap_or(4))
-    }
-
     /// Its files.
     pub fn files(&self) -> Result<Files<'a>, HeaderError> {
         Files::new(&self.index)

@@ -113,13 +113,12 @@ pub(super) enum Tag {
     LongFileSizes,
     FileDigestAlgo,
     FileSignatures,
-    RpmFormat,
 }
 
 /// The tags' numbers (`rpmtag.h`), ascending, in the order of [`Tag`].
-const NUMBERS: [u32; 22] = [
+const NUMBERS: [u32; 21] = [
     1000, 1001, 1002, 1003, 1008, 1022, 1028, 1029, 1030, 1035, 1037, 1095, 1096, 1116, 1117, 1118, 1128, 1140, 5008,
-    5011, 5090, 5114,
+    5011, 5090,
 ];
 
 impl Tag {

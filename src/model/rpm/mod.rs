@@ -6,6 +6,7 @@
 
 mod files;
 mod header;
+pub mod query;
 
 use std::fmt;
 

@@ -139,7 +139,7 @@ fn reads_a_package() {
 fn a_view_borrows_what_a_package_copies() {
     let blob = blob(&two_files(&["0302", ""]));
     let header = Header::parse(&blob).unwrap();
-    assert_eq!((header.name(), header.format().unwrap()), (&b"hello"[..], 4));
+    assert_eq!(header.name(), b"hello");
     let files = header.files().unwrap();
     let program = files.iter().next().unwrap().unwrap();
     let inside = blob.as_ptr_range();
@@ -193,7 +193,6 @@ fn the_newest_format_is_read() {
         (62, BIN, 16, vec![0; 16]),
     ]);
     let blob = blob(&tags);
-    assert_eq!(Header::parse(&blob).unwrap().format().unwrap(), 6);
     let package = Package::parse(&blob).unwrap();
     assert_eq!((package.files[0].size, package.files[1].size), (5 << 32 | 1, 20));
     assert_eq!(package.files[0].digest, Some((HashAlgo::Sha3_512, vec![0xcd; 64])));
