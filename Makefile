@@ -33,7 +33,7 @@ test: setup
 	tests/check.sh test
 
 bench: setup
-	cargo bench --locked --bench policy --bench labels
+	cargo bench --locked --bench policy --bench database --bench labels
 
 soak: setup
 	tests/soak.sh $(SOAK)
