@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod explain;
 pub mod hex;
 pub mod image;
+pub mod journal;
 pub mod label;
 pub mod message_id;
 pub mod plan;
