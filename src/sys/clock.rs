@@ -25,3 +25,14 @@ pub fn wall_us() -> u64 {
 pub fn cpu_us() -> u64 {
     read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
+
+/// Which boot this is (`random(4)`); `None` where /proc does not tell.
+pub fn boot_id() -> Option<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: Vec<u8> = text.trim().bytes().filter(|byte| *byte != b'-').collect();
+    let mut id = [0; 16];
+    for (to, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+        *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (digits.len() == 32).then_some(id)
+}

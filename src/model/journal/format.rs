@@ -113,7 +113,7 @@ impl Header {
             return Err(HeaderError::Version(version));
         }
         let content = bytes.get(..HEADER - 4).unwrap_or_default();
-        if crc != checksum(&[content]) { Err(HeaderError::NotOurs) } else { Ok(Self { next_job, next_intent }) }
+        if crc == checksum(&[content]) { Ok(Self { next_job, next_intent }) } else { Err(HeaderError::NotOurs) }
     }
 }
 

@@ -133,13 +133,13 @@ pub struct Changes<F> {
     wanted: F,
     /// The jobs that were met.
     pub jobs: BTreeMap<JobId, JobEntry>,
-    changes: BTreeMap<u64, Change>,
+    picked: BTreeMap<u64, Change>,
 }
 
 impl<F: FnMut(&Intent) -> bool> Changes<F> {
     /// Gathers the intents that `wanted` picks.
     pub fn new(wanted: F) -> Self {
-        Self { wanted, jobs: BTreeMap::new(), changes: BTreeMap::new() }
+        Self { wanted, jobs: BTreeMap::new(), picked: BTreeMap::new() }
     }
 
     /// Takes a record in.
@@ -151,13 +151,13 @@ impl<F: FnMut(&Intent) -> bool> Changes<F> {
             Record::Intents(intents) => {
                 for intent in intents {
                     if (self.wanted)(&intent) {
-                        self.changes.insert(intent.number, Change { intent, outcome: None });
+                        self.picked.insert(intent.number, Change { intent, outcome: None });
                     }
                 }
             }
             Record::Done(outcomes) => {
                 for (number, outcome) in outcomes {
-                    if let Some(change) = self.changes.get_mut(&number) {
+                    if let Some(change) = self.picked.get_mut(&number) {
                         change.outcome = Some(outcome);
                     }
                 }
@@ -172,6 +172,6 @@ impl<F: FnMut(&Intent) -> bool> Changes<F> {
 
     /// The changes in their order, and the jobs.
     pub fn into_parts(self) -> (Vec<Change>, BTreeMap<JobId, JobEntry>) {
-        (self.changes.into_values().collect(), self.jobs)
+        (self.picked.into_values().collect(), self.jobs)
     }
 }
