@@ -40,6 +40,8 @@ pub enum Verb {
     Check(Check),
     /// Say whether the kernel lets a file be used, by which rule and label, and what mends it
     Explain(Explain),
+    /// Show and put back what was done to labels
+    Labels(Labels),
     /// Check, lay out, list and show policies
     Policy(Policy),
 }
@@ -89,6 +91,42 @@ pub struct Explain {
 fn way() -> impl TypedValueParser<Value = Way> {
     PossibleValuesParser::new(Way::ALL.map(Way::name))
         .map(|word| Way::ALL.into_iter().find(|way| way.name() == word).unwrap_or(Way::Exec))
+}
+
+/// `imactl labels`
+#[derive(Debug, Args)]
+pub struct Labels {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: LabelsVerb,
+}
+
+/// What imactl can do with the label journal.
+#[derive(Debug, Subcommand)]
+pub enum LabelsVerb {
+    /// Show every change of a file's label that the label journal knows; without a file, the jobs that changed labels
+    History(LabelsHistory),
+    /// Put back what a job did to labels, where nothing else happened to them since
+    Revert(LabelsRevert),
+}
+
+/// `imactl labels history`
+#[derive(Debug, Args)]
+pub struct LabelsHistory {
+    /// The file
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+}
+
+/// `imactl labels revert`
+#[derive(Debug, Args)]
+pub struct LabelsRevert {
+    /// The job's number (see imactl labels history)
+    #[arg(value_name = "JOB")]
+    pub job: u64,
+    /// Write nothing, say what would be put back
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `imactl policy`

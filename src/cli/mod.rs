@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod exit;
 mod explain;
+mod labels;
 mod legacy;
 mod policy;
 mod policy_check;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         args::Verb::Relabel(verb) => relabel::run(&arguments, verb),
         args::Verb::Check(verb) => check::run(&arguments, verb),
         args::Verb::Explain(verb) => explain::run(&arguments, verb),
+        args::Verb::Labels(verb) => labels::run(&arguments, &verb.verb),
         args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
     };
     exit::code(result)

@@ -4,6 +4,7 @@
 pub mod configuration;
 pub mod explain;
 pub mod facts;
+pub mod history;
 pub mod in_force;
 pub mod keys;
 pub mod labels;
@@ -13,4 +14,5 @@ pub mod policy_diff;
 pub mod policy_files;
 pub mod predict;
 pub mod profile;
+pub mod revert;
 pub mod status;

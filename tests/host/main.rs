@@ -10,6 +10,7 @@ mod daemon;
 mod database;
 mod fixture;
 mod images;
+mod journal;
 mod labels;
 #[path = "../machine.rs"]
 mod machine;

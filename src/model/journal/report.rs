@@ -32,15 +32,42 @@ pub struct HistoryEntry {
     pub state: String,
 }
 
+/// A job and how many labels it changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// The job.
+    pub job: u64,
+    /// When it began.
+    pub begin_time_us: u64,
+    /// When it ended.
+    pub end_time_us: Option<u64>,
+    /// How it ended; absent while it runs, or where it was interrupted and its files were not judged again yet.
+    pub end: Option<String>,
+    /// Who asked for it, and why.
+    pub who: String,
+    /// Which files it was about.
+    pub selection: String,
+    /// The job that it put back.
+    pub reverts: Option<u64>,
+    /// Labels that it wrote or removed.
+    pub written: u64,
+    /// Labels that it meant to write, and did not.
+    pub not_written: u64,
+    /// Labels of which that is not known.
+    pub unknown: u64,
+}
+
 /// `imactl labels history`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// Version of the schema.
     pub version: u32,
-    /// The file.
-    pub path: String,
-    /// Its changes, the oldest first.
+    /// The file; absent where the jobs are listed.
+    pub path: Option<String>,
+    /// The file's changes, the oldest first.
     pub changes: Vec<HistoryEntry>,
+    /// The jobs, the oldest first; empty where a file is named.
+    pub jobs: Vec<JobReport>,
     /// What the journal could not tell.
     pub problems: Vec<Problem>,
 }
