@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 pub mod prediction;
 pub mod program;
+pub mod proof;
 pub mod report;
 pub mod rpm;
 pub mod verify;
