@@ -36,3 +36,30 @@ pub fn boot_id() -> Option<[u8; 16]> {
     }
     (digits.len() == 32).then_some(id)
 }
+
+fn nanoseconds(clock: ClockId) -> i64 {
+    clock_gettime(clock).map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
+}
+
+/// The wall clock as files get it, nanoseconds since 1970: it moves on with the kernel's ticks.
+pub fn coarse_ns() -> i64 {
+    nanoseconds(ClockId::CLOCK_REALTIME_COARSE)
+}
+
+/// A tick of that clock, nanoseconds (`clock_getres(2)`); ten milliseconds, the longest there is, where it is not told.
+pub fn tick_ns() -> i64 {
+    nix::time::clock_getres(ClockId::CLOCK_REALTIME_COARSE).map_or(10_000_000, |tick| tick.tv_nsec().max(1))
+}
+
+/// How far the wall clock is ahead of the time since boot, nanoseconds. It shrinks when the clock is set back, and does
+/// not when it is only slowed down.
+pub fn wall_offset_ns() -> i64 {
+    // Of several readings the one between whose clocks the least time passed: others may run in between.
+    let reading = || {
+        let before = nanoseconds(ClockId::CLOCK_BOOTTIME);
+        let wall = nanoseconds(ClockId::CLOCK_REALTIME);
+        let after = nanoseconds(ClockId::CLOCK_BOOTTIME);
+        (after - before, wall - after)
+    };
+    (0..8).map(|_| reading()).min().map_or(0, |(_, offset)| offset)
+}

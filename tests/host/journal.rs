@@ -7,14 +7,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use imad::model::algo::HashAlgo;
+use imad::model::cert::Certificate;
 use imad::model::journal::JobEnd;
 use imad::model::journal::report::{History, Reverted};
+use imad::model::plan::Content;
+use imad::model::verify::Trust;
 use imad::sys::file::OpenFile;
 use imad::sys::label_journal::{JournalError, LIMIT, LabelJournal, NewIntent, NewJob};
 use imad::sys::lock::{LabelLock, LockError};
+use imad::sys::proofs::{Proofs, Sighting, facts as sys_facts};
 use imad::sys::root::Root;
+use imad::sys::state_dir::StateDir;
 
-use super::fixture::{example, folder, output, run};
+use super::fixture::{example, folder, keys, output, run};
 
 /// Two labels as signatures have them, by different keys; and the kernel's own.
 const ONE: &str = "030204d33204490004aabbccdd";
@@ -278,4 +284,44 @@ fn two_processes_never_label_at_once() {
     holder.wait().unwrap();
     // The kernel gives it back.
     LabelLock::take(&root, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_proven_signature_holds_for_its_key_and_its_content_alone() {
+    let place = Place::new(2);
+    let dir = || Some(StateDir::create(&place.root()).unwrap());
+    let certificate = |name: &str| Certificate::parse(&std::fs::read(keys().join(name)).unwrap()).unwrap();
+    let certificates = [certificate("ima.pem"), certificate("foreign.pem")];
+    let id = certificates[0].key_id().unwrap().0;
+    let label = [&[3, 2, 4][..], &id.to_be_bytes(), &[0, 2, 0x30, 0]].concat();
+    let [trust, foreign] = certificates.map(|certificate| Trust::new([certificate]));
+
+    let (proofs, _) = Proofs::open_at(dir());
+    let mut file = OpenFile::open(&place.root(), b"/files/00").unwrap();
+    // Longer than two ticks of any kernel's clock.
+    std::thread::sleep(Duration::from_millis(25));
+    let sighting = Sighting::begin(&proofs, &file).unwrap();
+    let digest = file.digest(HashAlgo::Sha256).unwrap();
+    let facts = sighting.confirm(&file).unwrap();
+    proofs.note(&facts, HashAlgo::Sha256, &digest);
+    proofs.prove(&label, &foreign, &digest);
+    proofs.save(true).unwrap();
+    assert_eq!(proofs.len(), (1, 0));
+    assert!(!proofs.holds(&facts, &label, &trust));
+    proofs.prove(&label, &trust, &digest);
+    proofs.save(true).unwrap();
+
+    let (proofs, problems) = Proofs::open_at(dir());
+    assert_eq!(problems, []);
+    assert!(proofs.holds(&facts, &label, &trust) && proofs.is_proven(&label, &trust, &digest));
+    assert!(!proofs.holds(&facts, &label, &foreign) && !proofs.holds(&facts, &label, &Trust::default()));
+    let mut other = label.clone();
+    other[10] = 1;
+    assert!(!proofs.holds(&facts, &other, &trust));
+    let beside = sys_facts(OpenFile::open(&place.root(), b"/files/01").unwrap()).unwrap().unwrap();
+    assert!(!proofs.holds(&beside, &label, &trust));
+    // A label by another key is a change that the times show.
+    place.set(0, TWO);
+    let now = sys_facts(OpenFile::open(&place.root(), b"/files/00").unwrap()).unwrap().unwrap();
+    assert!(now != facts && !proofs.holds(&now, &label, &trust));
 }

@@ -40,6 +40,8 @@ struct Entry {
     used: bool,
 }
 
+const _: () = assert!(size_of::<Entry>() <= 40);
+
 /// The digests that are remembered.
 #[derive(Debug, Clone)]
 pub struct Digests {
@@ -50,7 +52,7 @@ pub struct Digests {
     /// Sorted by device (its place) and inode, up to `sorted`; behind that what was noted since.
     entries: Vec<Entry>,
     sorted: usize,
-    digests: Vec<u8>,
+    content: Vec<u8>,
 }
 
 impl Digests {
@@ -59,16 +61,16 @@ impl Digests {
 
     /// None yet.
     pub fn new(boot: [u8; 16], offset: i64) -> Self {
-        Self { boot, offset, devices: Vec::new(), entries: Vec::new(), sorted: 0, digests: Vec::new() }
+        Self { boot, offset, devices: Vec::new(), entries: Vec::new(), sorted: 0, content: Vec::new() }
     }
 
     /// Remembers a file's digest, until [`Digests::sort`] only for the file that it is saved into.
     pub fn note(&mut self, facts: &FileFacts, algo: HashAlgo, digest: &[u8]) {
-        let (Some(dev), Ok(at)) = (self.place_for(facts.dev), u32::try_from(self.digests.len())) else { return };
+        let (Some(dev), Ok(at)) = (self.place_for(facts.dev), u32::try_from(self.content.len())) else { return };
         if digest.len() != algo.digest_size() {
             return;
         }
-        self.digests.extend(digest);
+        self.content.extend(digest);
         let FileFacts { ino, size, mtime, ctime, .. } = *facts;
         self.entries.push(Entry { ino, size, mtime, ctime, digest: at, dev, algo: algo.kernel_id(), used: true });
     }
@@ -86,7 +88,7 @@ impl Digests {
         }
         entry.used = true;
         let at = entry.digest as usize;
-        self.digests.get(at..at + algo.digest_size())
+        self.content.get(at..at + algo.digest_size())
     }
 
     /// How many.
@@ -119,9 +121,9 @@ impl Digests {
             let length = HashAlgo::from_kernel_id(entry.algo).map_or(0, HashAlgo::digest_size);
             let from = entry.digest as usize;
             entry.digest = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-            digests.extend(self.digests.get(from..from + length).unwrap_or_default());
+            digests.extend(self.content.get(from..from + length).unwrap_or_default());
         }
-        self.digests = digests;
+        self.content = digests;
     }
 
     fn place_for(&mut self, dev: u64) -> Option<u16> {
@@ -135,12 +137,12 @@ impl Digests {
     /// The bytes of the file; sorts first.
     pub fn bytes(&mut self) -> Vec<u8> {
         self.sort();
-        let mut bytes = Vec::with_capacity(64 + self.entries.len() * 39 + self.digests.len());
+        let mut bytes = Vec::with_capacity(64 + self.entries.len() * 39 + self.content.len());
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.boot);
         bytes.extend(self.offset.to_le_bytes());
-        for count in [self.devices.len(), self.entries.len(), self.digests.len()] {
+        for count in [self.devices.len(), self.entries.len(), self.content.len()] {
             bytes.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         }
         for dev in &self.devices {
@@ -155,7 +157,7 @@ impl Digests {
             bytes.extend(entry.dev.to_le_bytes());
             bytes.push(entry.algo);
         }
-        bytes.extend(&self.digests);
+        bytes.extend(&self.content);
         seal(&mut bytes);
         bytes
     }
@@ -174,7 +176,7 @@ impl Digests {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut reader = unseal(bytes, MAGIC)?;
+        let mut reader = unseal(bytes, *MAGIC)?;
         let boot = *reader.take(16)?.first_chunk()?;
         let offset = i64_of(&mut reader)?;
         let mut count = || Some(reader.u32()? as usize);
@@ -201,7 +203,7 @@ impl Digests {
             return None;
         }
         let sorted = entries.len();
-        Some(Self { boot, offset, devices, entries, sorted, digests: reader.0.to_vec() })
+        Some(Self { boot, offset, devices, entries, sorted, content: reader.0.to_vec() })
     }
 }
 

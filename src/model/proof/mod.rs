@@ -44,7 +44,7 @@ fn seal(bytes: &mut Vec<u8>) {
 }
 
 /// The content behind magic number and version, if the checksum is right.
-fn unseal<'a>(bytes: &'a [u8], magic: &[u8; 8]) -> Option<Reader<'a>> {
+fn unseal(bytes: &[u8], magic: [u8; 8]) -> Option<Reader<'_>> {
     let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
     if crc(content).to_le_bytes() != sum {
         return None;

@@ -99,7 +99,7 @@ impl Proven {
 
     /// Reads a file; `None` where it is damaged or of another version.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let reader = unseal(bytes, MAGIC)?;
+        let reader = unseal(bytes, *MAGIC)?;
         let (chunks, rest) = reader.0.as_chunks::<16>();
         let statements: Vec<_> = chunks.iter().copied().map(Statement).collect();
         if !rest.is_empty() || !statements.is_sorted() {

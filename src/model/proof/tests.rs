@@ -111,6 +111,20 @@ fn damage_of_either_file_is_noticed() {
     }
 }
 
+#[test]
+fn a_hundred_thousand_files_are_looked_up_at_once() {
+    let mut digests = Digests::new(BOOT, 0);
+    (0..100_000).for_each(|ino| digests.note(&facts(ino * 7 % 100_003), HashAlgo::Sha256, &digest_of(ino)));
+    let bytes = digests.bytes();
+    assert!(bytes.len() < 7_200_000, "{}", bytes.len());
+    let begin = std::time::Instant::now();
+    let mut digests = Digests::parse(&bytes, BOOT, 0).unwrap();
+    let read = begin.elapsed();
+    let found = (0..100_003).filter(|ino| digests.get(&facts(*ino), HashAlgo::Sha256).is_some()).count();
+    println!("read in {read:?}, with 100,000 look-ups in {:?}", begin.elapsed());
+    assert_eq!(found, 100_000);
+}
+
 proptest! {
     #[test]
     fn what_was_noted_is_found_after_saving(
@@ -130,8 +144,8 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), magic in 0..3) {
-        for (to, from) in bytes.iter_mut().zip([&b"imadprfs\x01\0\0\0"[..], b"imadsigs\x01\0\0\0", b""][magic as usize]) {
+    fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200), magic in 0..3usize) {
+        for (to, from) in bytes.iter_mut().zip([&b"imadprfs\x01\0\0\0"[..], b"imadsigs\x01\0\0\0", b""][magic]) {
             *to = *from;
         }
         // With a right checksum, so that what is behind it is read.

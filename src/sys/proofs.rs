@@ -1,0 +1,363 @@
+//! Remembered digests and proven signatures of the running system, and when one may be remembered.
+//!
+//! A digest is remembered only where a later look at the inode's times shows every change. `docs/proofs.md` says why
+//! each step is there.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use super::clock;
+use super::file::OpenFile;
+use super::lease::{Lease, no_writer};
+use super::root::{Root, read_limited};
+use super::state_dir::{FOLDER, StateDir};
+use crate::model::algo::HashAlgo;
+use crate::model::label::{KeyId, Label};
+use crate::model::proof::{Digests, FileFacts, Proven, Statement, Unusable, spki};
+use crate::model::report::Problem;
+use crate::model::verify::Trust;
+
+/// Digests of files, in `/var/lib/imad`.
+pub const DIGESTS: &str = "proofs";
+/// Proven signatures, there too.
+pub const PROVEN: &str = "proven-signatures";
+/// Neither file is longer: more than two million files.
+const LIMIT: u64 = 256 << 20;
+/// Ticks of the kernel's clock that must lie between a file's last change and the look at it.
+const TICKS: i64 = 2;
+/// Files of one [`Ripening`] that are held open.
+const OPEN: usize = 32;
+
+/// File systems whose times show every change: local ones that set them for each write and each first store into a
+/// mapped page (`file_update_time()`). ext2 to ext4, xfs, btrfs, f2fs (`include/uapi/linux/magic.h`).
+const FILE_SYSTEMS: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+
+/// What is remembered. Shared by the threads of a run.
+#[derive(Debug)]
+pub struct Proofs {
+    inner: Mutex<Inner>,
+    dir: Option<StateDir>,
+    /// How far the wall clock was ahead when this was opened.
+    offset: i64,
+    tick: i64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    digests: Digests,
+    proven: Proven,
+    /// SHA-256 of the keys of certificates that were asked for (DER).
+    keys: Vec<(Vec<u8>, [u8; 32])>,
+    changed: bool,
+}
+
+impl Proofs {
+    /// What the running system remembers. Of another root nothing is believed and nothing is left there: who made it may
+    /// have written anything into such a file.
+    pub fn open(root: &Root) -> (Self, Vec<Problem>) {
+        if !root.is_running() {
+            return Self::open_at(None);
+        }
+        match StateDir::create(root) {
+            Ok(dir) => Self::open_at(Some(dir)),
+            Err(error) => {
+                let problem = Problem::new(format!("{FOLDER}: {error}"), format!("ls -ld {FOLDER}"));
+                (Self::open_at(None).0, vec![problem])
+            }
+        }
+    }
+
+    /// What this folder remembers; without one, nothing, and nothing is kept.
+    pub fn open_at(dir: Option<StateDir>) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let offset = clock::wall_offset_ns();
+        // Without a boot id nothing is saved under a name that every boot without one has.
+        let boot = clock::boot_id();
+        let dir = dir.filter(|_| boot.is_some());
+        let boot = boot.unwrap_or_default();
+        let mut read = |name: &str| {
+            let dir = dir.as_ref()?;
+            private(dir, name).unwrap_or_else(|error| {
+                let what = format!("{}: {error}; what it held is found out again", dir.shown(name));
+                problems.push(Problem::new(what, format!("ls -l {}", dir.shown(name))));
+                None
+            })
+        };
+        let (digests, proven) = (read(DIGESTS), read(PROVEN));
+        let dropped = |name: &str, why: Unusable| {
+            let shown = dir.as_ref().map(|dir| dir.shown(name)).unwrap_or_default();
+            Problem::new(format!("{shown}: {why}; what it held is found out again"), "nothing is to be done")
+        };
+        let digests = digests.map_or_else(
+            || Digests::new(boot, offset),
+            |bytes| {
+                Digests::parse(&bytes, boot, offset).unwrap_or_else(|why| {
+                    // Another boot, or another time, is as it should be.
+                    if why == Unusable::Damaged {
+                        problems.push(dropped(DIGESTS, why));
+                    }
+                    Digests::new(boot, offset)
+                })
+            },
+        );
+        let proven = proven.map_or_else(Proven::default, |bytes| {
+            Proven::parse(&bytes).unwrap_or_else(|| {
+                problems.push(dropped(PROVEN, Unusable::Damaged));
+                Proven::default()
+            })
+        });
+        let inner = Mutex::new(Inner { digests, proven, keys: Vec::new(), changed: false });
+        (Self { inner, dir, offset, tick: clock::tick_ns() }, problems)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The remembered digest of a file with these facts.
+    pub fn digest(&self, facts: &FileFacts, algo: HashAlgo) -> Option<Vec<u8>> {
+        if facts.ctime > clock::coarse_ns() {
+            return None;
+        }
+        self.lock().digests.get(facts, algo).map(<[u8]>::to_vec)
+    }
+
+    /// Remembers a digest. The facts are those of [`Sighting::confirm`] or [`Ripening`].
+    pub fn note(&self, facts: &FileFacts, algo: HashAlgo, digest: &[u8]) {
+        let mut inner = self.lock();
+        inner.digests.note(facts, algo, digest);
+        inner.changed = true;
+    }
+
+    /// Whether this label's signature over this digest was verified by one of the trusted keys before.
+    pub fn is_proven(&self, label: &[u8], trust: &Trust, digest: &[u8]) -> bool {
+        let mut inner = self.lock();
+        let statements = inner.statements(label, trust, digest);
+        statements.iter().any(|statement| inner.proven.has(statement))
+    }
+
+    /// Remembers that this label's signature over this digest verified. Where several trusted keys have the id that it
+    /// names it is not known which one it was, and nothing is remembered.
+    pub fn prove(&self, label: &[u8], trust: &Trust, digest: &[u8]) {
+        let mut inner = self.lock();
+        if let [statement] = inner.statements(label, trust, digest)[..] {
+            inner.proven.note(statement);
+            inner.changed = true;
+        }
+    }
+
+    /// Whether a file with these facts has content over which this label's signature was verified by a key that is still
+    /// trusted: neither reading nor verifying is needed.
+    pub fn holds(&self, facts: &FileFacts, label: &[u8], trust: &Trust) -> bool {
+        let Ok(Label::Signature(signature)) = Label::parse(label) else { return false };
+        let digest = signature.hash_algo().and_then(|algo| self.digest(facts, algo));
+        digest.is_some_and(|digest| self.is_proven(label, trust, &digest))
+    }
+
+    /// Writes what is remembered, if it changed. After a run over every file `all` forgets what that run did not meet.
+    /// Where the clock was set back meanwhile, no digest is kept.
+    pub fn save(&self, all: bool) -> io::Result<()> {
+        let mut inner = self.lock();
+        if clock::wall_offset_ns() < self.offset.saturating_sub(Digests::JITTER) {
+            let boot = clock::boot_id().unwrap_or_default();
+            inner.digests = Digests::new(boot, clock::wall_offset_ns());
+            inner.changed = true;
+        }
+        if all {
+            let before = (inner.digests.len(), inner.proven.len());
+            inner.digests.prune();
+            inner.proven.prune();
+            inner.changed |= before != (inner.digests.len(), inner.proven.len());
+        }
+        if !inner.changed {
+            return Ok(());
+        }
+        let (digests, proven) = (inner.digests.bytes(), inner.proven.bytes());
+        let Some(dir) = &self.dir else { return Ok(()) };
+        for (name, bytes) in [(DIGESTS, digests), (PROVEN, proven)] {
+            let write = || {
+                let mut file = dir.begin(name)?;
+                file.write_all(&bytes)?;
+                dir.commit(name, &file)
+            };
+            write().inspect_err(|_: &io::Error| {
+                // What failed is reported; that its left-over cannot be removed either adds nothing.
+                dir.abandon(name).unwrap_or_default();
+            })?;
+        }
+        inner.changed = false;
+        Ok(())
+    }
+
+    /// How many files and signatures are remembered.
+    pub fn len(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.digests.len(), inner.proven.len())
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == (0, 0)
+    }
+
+    /// Whether a change now would get another time than this.
+    fn is_past(&self, ctime: i64) -> bool {
+        ctime.saturating_add(TICKS * self.tick) <= clock::coarse_ns()
+    }
+}
+
+impl Inner {
+    /// A statement for each trusted key with the id that the label names.
+    fn statements(&mut self, label: &[u8], trust: &Trust, digest: &[u8]) -> Vec<Statement> {
+        let Ok(Label::Signature(signature)) = Label::parse(label) else { return Vec::new() };
+        let KeyId(id) = signature.key_id;
+        let mut statements = Vec::new();
+        for certificate in trust.with_id(KeyId(id)) {
+            let known = self.keys.iter().find(|(der, _)| der == certificate.der()).map(|(_, key)| *key);
+            let Some(key) = known.or_else(|| spki(certificate)) else { continue };
+            if known.is_none() {
+                self.keys.push((certificate.der().to_vec(), key));
+            }
+            statements.extend(Statement::new(label, &key, digest));
+        }
+        statements
+    }
+}
+
+/// Reads a file that nobody else may read or write.
+fn private(dir: &StateDir, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = dir.file(name, OFlags::RDONLY)? else { return Ok(None) };
+    let metadata = file.metadata()?;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if !ours || metadata.mode() & 0o077 != 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others than root may read or write it"));
+    }
+    read_limited(file, LIMIT).map(Some)
+}
+
+/// The facts of an open file; `None` where its times are out of what can be compared.
+pub fn facts(file: impl AsFd) -> io::Result<Option<FileFacts>> {
+    let stat = rustix::fs::fstat(file)?;
+    let time = |seconds: i64, nanoseconds: u64| {
+        seconds.checked_mul(1_000_000_000)?.checked_add(i64::try_from(nanoseconds).ok()?)
+    };
+    let size = u64::try_from(stat.st_size).ok();
+    let times = time(stat.st_mtime, stat.st_mtime_nsec).zip(time(stat.st_ctime, stat.st_ctime_nsec));
+    Ok(size.zip(times).map(|(size, (mtime, ctime))| FileFacts {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        size,
+        mtime,
+        ctime,
+    }))
+}
+
+/// A file before it is hashed: nobody could write to it, and its last change is so long ago that the next one shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Sighting {
+    facts: FileFacts,
+}
+
+impl Sighting {
+    /// Looks at a file that is going to be hashed. `None`: its digest cannot be remembered.
+    pub fn begin(proofs: &Proofs, file: &OpenFile) -> Option<Self> {
+        if !FILE_SYSTEMS.contains(&file.fs_magic().ok()?) {
+            return None;
+        }
+        // First that nobody writes, then the times: in between there may be a writer, whose writes show.
+        no_writer(file).ok()?;
+        let facts = facts(file).ok()??;
+        proofs.is_past(facts.ctime).then_some(Self { facts })
+    }
+
+    /// What the file was.
+    pub const fn facts(&self) -> &FileFacts {
+        &self.facts
+    }
+
+    /// Looks again, after it was hashed and judged and where nothing is written: the facts that its digest belongs to.
+    pub fn confirm(self, file: &OpenFile) -> Option<FileFacts> {
+        no_writer(file).ok()?;
+        (facts(file).ok()?? == self.facts).then_some(self.facts)
+    }
+
+    /// Looks again, right before its label is written, and keeps writers out from here on. Without that the file comes
+    /// back: its label may be written, its digest is not remembered.
+    pub fn seal(self, file: OpenFile) -> Result<Sealed, OpenFile> {
+        let lease = Lease::take(file).map_err(|(file, _)| file)?;
+        let before = facts(lease.file()).ok().flatten().filter(|now| *now == self.facts);
+        Ok(Sealed { lease, before })
+    }
+}
+
+/// A file whose label is being written, and whose content nobody changes unnoticed.
+#[derive(Debug)]
+pub struct Sealed {
+    lease: Lease<OpenFile>,
+    /// `None`: it changed since it was hashed.
+    before: Option<FileFacts>,
+}
+
+impl Sealed {
+    /// The file.
+    pub const fn file(&self) -> &OpenFile {
+        self.lease.file()
+    }
+}
+
+/// Files whose label was just written: their last change is ours, and another one within the same tick of the clock
+/// would not show. They are kept from writers, some milliseconds each, until it would. Each thread has its own.
+#[derive(Debug, Default)]
+pub struct Ripening {
+    files: VecDeque<(Sealed, FileFacts, HashAlgo, Vec<u8>)>,
+}
+
+impl Ripening {
+    /// Takes a file over after its label was written, and notes those whose time has come.
+    pub fn push(&mut self, proofs: &Proofs, sealed: Sealed, algo: HashAlgo, digest: Vec<u8>) {
+        if let Ok(Some(after)) = facts(sealed.file())
+            && let Some(before) = sealed.before
+            && (FileFacts { ctime: before.ctime, ..after }) == before
+        {
+            self.files.push_back((sealed, after, algo, digest));
+        }
+        self.note(proofs, OPEN);
+    }
+
+    /// Waits for all, and notes them.
+    pub fn finish(&mut self, proofs: &Proofs) {
+        self.note(proofs, 0);
+    }
+
+    /// Notes those whose time has come, and waits for it where more than `keep` are held.
+    fn note(&mut self, proofs: &Proofs, keep: usize) {
+        while let Some((_, after, ..)) = self.files.front() {
+            if !proofs.is_past(after.ctime) {
+                if self.files.len() <= keep {
+                    return;
+                }
+                std::thread::sleep(Duration::from_nanos(u64::try_from(proofs.tick).unwrap_or(0)));
+                if after.ctime > clock::coarse_ns().saturating_add(TICKS * proofs.tick) {
+                    // The clock was set back: its time does not come.
+                    self.files.pop_front();
+                }
+                continue;
+            }
+            let Some((sealed, after, algo, digest)) = self.files.pop_front() else { return };
+            if sealed.lease.is_intact() && matches!(facts(sealed.file()), Ok(Some(now)) if now == after) {
+                proofs.note(&after, algo, &digest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "proofs_tests.rs"]
+mod tests;
