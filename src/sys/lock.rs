@@ -53,6 +53,7 @@ impl LockError {
         match self {
             Self::Held { pid: Some(pid), .. } => format!("wait until it is done, or look at it: ps -fp {pid}"),
             Self::Held { path, .. } => format!("wait until it is done, or look for it: fuser -v {path}"),
+            Self::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => "run it as root".to_owned(),
             Self::Io { path, .. } => format!("ls -ld {path}"),
         }
     }

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::clock;
 use super::lock::LabelLock;
 use super::root::Root;
-use super::state_dir::StateDir;
+use super::state_dir::{FOLDER, StateDir};
 use crate::model::journal::format::{HEADER, Header, LONGEST_PATH, Record, done_records, frame, intent_records};
 use crate::model::journal::ledger::{Ledger, Pending};
 use crate::model::journal::replay::{self, Bytes, Placed};
@@ -70,6 +70,7 @@ impl JournalError {
             Self::Io { file, error, .. } if error.raw_os_error() == Some(libc::EROFS) => {
                 format!("mount it read-write: findmnt -T {file}")
             }
+            Self::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => "run it as root".to_owned(),
             Self::Io { file, .. } => format!("ls -l {file}"),
             Self::Broken { file, .. } => format!("look at the disk (dmesg; findmnt -T {file}), then run it again"),
             Self::Input(_) => String::new(),
@@ -184,7 +185,7 @@ impl LabelJournal {
         limit: u64,
         watch: Option<Watch>,
     ) -> Result<(Self, Found), JournalError> {
-        let shown = root.path().join("var/lib/imad").join(NAME).display().to_string();
+        let shown = shown(root);
         let dir = StateDir::create(root).map_err(|error| failed(&shown, "making its folder failed", error))?;
         let mut found = Found::default();
         let opened = mend::open(&dir, watch.as_ref(), &mut found);
@@ -404,9 +405,13 @@ fn failed(file: &str, what: &'static str, error: io::Error) -> JournalError {
     }
 }
 
+fn shown(root: &Root) -> String {
+    root.path().join(FOLDER.trim_start_matches('/')).join(NAME).display().to_string()
+}
+
 /// Reads a root's journal without changing it; what is torn off or damaged is left as it is. `None` without one.
 pub fn read(root: &Root, each: impl FnMut(Placed)) -> Result<Option<Vec<Problem>>, JournalError> {
-    let shown = root.path().join("var/lib/imad").join(NAME).display().to_string();
+    let shown = shown(root);
     let fail = |error| failed(&shown, "reading it failed", error);
     let Some(dir) = StateDir::open(root).map_err(fail)? else { return Ok(None) };
     let Some(file) = dir.file(NAME, OFlags::RDONLY).map_err(fail)? else { return Ok(None) };
