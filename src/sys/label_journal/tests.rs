@@ -113,7 +113,7 @@ fn every_truncation_is_opened_and_appended_to() {
     journal.end(JobEnd::Finished).unwrap();
     drop(journal);
     let whole = std::fs::read(place.path()).unwrap();
-    for length in (HEADER..whole.len()).step_by(11) {
+    for length in (HEADER..whole.len()).step_by(29) {
         std::fs::write(place.path(), &whole[..length]).unwrap();
         let (journal, found) = place.open(&lock);
         assert!(found.problems.is_empty() && !found.judge_all, "{length}");
@@ -200,18 +200,18 @@ fn another_version_and_another_file_are_set_aside() {
 fn old_jobs_go_when_the_file_is_full() {
     let place = Place::new();
     let lock = place.lock();
-    for round in 1..=60 {
-        let (journal, found) = LabelJournal::open(&place.root, &lock, 8000).unwrap();
+    for round in 1..=25 {
+        let (journal, found) = LabelJournal::open(&place.root, &lock, 3000).unwrap();
         assert!(found.pending.is_empty() && found.problems.is_empty(), "{round}: {found:?}");
         assert_eq!(journal.begin(job(&"x".repeat(200))), round);
         let number = journal.intend(&intents(&["/a"])).unwrap();
         journal.done(&[(number, Outcome::Written)]).unwrap();
         journal.end(JobEnd::Finished).unwrap();
-        assert!(journal.length() < 9000, "{round}");
+        assert!(journal.length() < 3500, "{round}");
     }
     let changes = place.changes();
-    assert!((10..40).contains(&changes.len()), "{}", changes.len());
-    assert_eq!(changes.last().unwrap(), "60 /a Some(Written)");
+    assert!((3..12).contains(&changes.len()), "{}", changes.len());
+    assert_eq!(changes.last().unwrap(), "25 /a Some(Written)");
 }
 
 #[test]
@@ -246,7 +246,10 @@ fn a_hundred_thousand_intents_cost_less_than_a_second() {
     let (journal, _) = place.open(&lock);
     journal.begin(job("everything"));
     let paths: Vec<String> = (0..100_000).map(|n| format!("/usr/share/doc/package{}/file{n}", n / 20)).collect();
-    let (cpu, wall) = (clock::cpu_us(), Instant::now());
+    // Of this thread: other tests run beside it.
+    let thread = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    let cpu = || Duration::from(nix::time::clock_gettime(thread).unwrap());
+    let (before, wall) = (cpu(), Instant::now());
     for batch in paths.chunks(512) {
         let batch: Vec<_> = batch.iter().map(String::as_str).collect();
         let first = journal.intend(&intents(&batch)).unwrap();
@@ -254,10 +257,10 @@ fn a_hundred_thousand_intents_cost_less_than_a_second() {
         journal.done(&outcomes).unwrap();
     }
     journal.end(JobEnd::Finished).unwrap();
-    let (cpu, wall) = ((clock::cpu_us() - cpu) / 1000, wall.elapsed());
+    let (cpu, wall) = (cpu().saturating_sub(before).as_millis(), wall.elapsed());
     println!("100,000 intents: {cpu} ms CPU, {wall:?}, {} bytes", journal.length());
-    // Other tests of this process count too, and nothing is optimized here.
-    assert!(journal.length() < 8 << 20 && cpu < 20_000, "{cpu} ms");
+    // Not even optimized.
+    assert!(journal.length() < 8 << 20 && cpu < 1000, "{cpu} ms");
     drop(journal);
     let begin = Instant::now();
     let (_, found) = place.open(&lock);
