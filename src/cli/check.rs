@@ -9,7 +9,7 @@ use super::{progress, relabel, render};
 pub(super) fn run(arguments: &Arguments, verb: &Check) -> Result<Answer, Failure> {
     let target = Target::open(arguments)?;
     let selection = selection(&target.root, &verb.paths, &verb.package)?;
-    let report = progress::run(&target.request(&selection, false)).map_err(|error| failure(&error))?;
+    let report = progress::run(&target.request(&selection, None)).map_err(|error| failure(&error))?;
     if arguments.json { render::json(&report) } else { render::label_report(&report) }?;
     Ok(relabel::answer(&report))
 }

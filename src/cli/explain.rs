@@ -95,7 +95,7 @@ fn question<'a>(
     // A user whom nobody knows is taken to have a group of the same number.
     let gid = User::from_uid(uid).ok().flatten().map_or(uid.as_raw(), |user| user.gid.as_raw());
     Question {
-        request: target.request(const { &Selection::All }, false),
+        request: target.request(const { &Selection::All }, None),
         rules,
         kernel: profile.verdicts.clone(),
         path: path.as_bytes(),

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use super::exit::{self, Answer, Failure};
-use super::target::{Target, failure};
+use super::target::{Target, failure, who};
 use super::{progress, render};
 use crate::model::cert::Certificate;
 use crate::model::plan::State;
@@ -91,8 +91,9 @@ fn run(asked: &Asked) -> Result<Answer, Failure> {
     if target.keys.trust.is_empty() {
         return Err(Failure::input("Failed to get system IMA code verification key", "put it into /etc/keys/ima"));
     }
+    let who = who(NAME);
     let selection = asked.package.clone().map_or(Selection::All, |package| Selection::Packages(vec![package]));
-    let (report, packages) = match (progress::run_by_package(&target.request(&selection, true)), &asked.package) {
+    let (report, packages) = match (progress::run_by_package(&target.request(&selection, Some(&who))), &asked.package) {
         (Err(RunError::NoSuchPackage(_)), Some(package)) => return dnf(&["install", package, "-yq"]),
         (result, _) => result.map_err(|error| failure(&error))?,
     };
@@ -105,7 +106,7 @@ fn run(asked: &Asked) -> Result<Answer, Failure> {
     }
     let names: Vec<&str> = unsigned.iter().map(String::as_str).collect();
     let answer = dnf(&[&["reinstall"], &names[..], &["-yq"]].concat())?;
-    let again = progress::run_by_package(&target.request(&Selection::Packages(unsigned), true));
+    let again = progress::run_by_package(&target.request(&Selection::Packages(unsigned), Some(&who)));
     say(&again.map_err(|error| failure(&error))?.0.files)?;
     Ok(answer)
 }

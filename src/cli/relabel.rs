@@ -3,7 +3,7 @@
 
 use super::args::{Arguments, Relabel};
 use super::exit::{Answer, Failure};
-use super::target::{Target, failure, open_root, selection};
+use super::target::{Target, failure, open_root, selection, who};
 use super::{client, progress, render};
 use crate::model::report::LabelReport;
 
@@ -15,7 +15,8 @@ pub(super) fn run(arguments: &Arguments, verb: &Relabel) -> Result<Answer, Failu
         report
     } else {
         let target = Target::open(arguments)?;
-        progress::run(&target.request(&selection, !verb.dry_run)).map_err(|error| failure(&error))?
+        let who = who("imactl relabel");
+        progress::run(&target.request(&selection, (!verb.dry_run).then_some(&who))).map_err(|error| failure(&error))?
     };
     if arguments.json { render::json(&report) } else { render::label_report(&report) }?;
     Ok(answer(&report))

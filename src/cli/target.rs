@@ -45,10 +45,15 @@ impl Target {
         Self { root, config, keys }
     }
 
-    /// A run over labels.
-    pub(super) fn request<'a>(&'a self, selection: &'a Selection, write: bool) -> labels::Request<'a> {
+    /// A run over labels; it writes for whom `write` names.
+    pub(super) fn request<'a>(&'a self, selection: &'a Selection, write: Option<&'a str>) -> labels::Request<'a> {
         labels::Request { root: &self.root, rules: &self.config.labels, trust: &self.keys.trust, selection, write }
     }
+}
+
+/// Who asks for a run that writes, in the label journal's words.
+pub(super) fn who(program: &str) -> String {
+    format!("{program} by uid {}", rustix::process::getuid().as_raw())
 }
 
 /// Which files a verb is about.

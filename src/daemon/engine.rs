@@ -394,11 +394,16 @@ impl Engine {
         let added: Vec<&PackageLabels> =
             packages.iter().filter(|package| order.added.contains(&package.number)).collect();
         actions.extend(Line::of_run(order.kind, report, packages, &added).into_iter().map(Action::Say));
+        // A run that wrote nothing did not try the journal.
+        if report.counts.written > 0 || !report.of_journal.is_empty() {
+            self.problem(Source::Journal, report.of_journal.first().cloned(), actions);
+        }
         if !matches!(order.kind, Kind::Transaction | Kind::Catchup) {
             return;
         }
         if order.kind == Kind::Catchup {
-            self.problem(Source::Packages, report.problems.first().cloned(), actions);
+            let of_packages = report.problems.iter().find(|problem| !report.of_journal.contains(problem));
+            self.problem(Source::Packages, of_packages.cloned(), actions);
         }
         if order.kind == Kind::Transaction || !added.is_empty() {
             let transaction = transaction(&added, order.removed, report, now, order.since);
@@ -411,10 +416,11 @@ impl Engine {
     }
 
     /// A problem came or went. It is said once: the database and its packages fail together, with texts that change
-    /// while they are touched.
+    /// while they are touched, and so do the files in /var/lib/imad.
     fn problem(&mut self, source: Source, problem: Option<Problem>, actions: &mut Vec<Action>) {
         let family: &[Source] = match &source {
             Source::Database | Source::Packages => &[Source::Database, Source::Packages],
+            Source::State | Source::Journal => &[Source::State, Source::Journal],
             alone => std::slice::from_ref(alone),
         };
         let is_bad = |problems: &BTreeMap<Source, Problem>| family.iter().any(|source| problems.contains_key(source));

@@ -22,6 +22,8 @@ pub(super) enum Source {
     Watch,
     /// `/var/lib/imad`.
     State,
+    /// The label journal, or the lock on labels.
+    Journal,
     /// The bus.
     Bus,
     /// The daemon's own program.

@@ -39,12 +39,13 @@ impl Job {
         let (id, sender) = (order.id, inputs.clone());
         let thread = move || {
             let found = keys::gather(&root, &config.keys.dir);
+            let who = format!("imad: {}", order.kind.name());
             let request = Request {
                 root: &root,
                 rules: &config.labels,
                 trust: &found.trust,
                 selection: &order.selection,
-                write: order.write,
+                write: order.write.then_some(&who),
             };
             let outcome = run_by_package(&request, &progress);
             process::release_memory();

@@ -96,7 +96,7 @@ impl Line {
         let id = match source {
             Source::Configuration => Some(message_id::CONFIGURATION_FAULT),
             Source::Database | Source::Packages => Some(message_id::DATABASE_UNREADABLE),
-            Source::State => Some(message_id::STATE_NOT_WRITABLE),
+            Source::State | Source::Journal => Some(message_id::STATE_NOT_WRITABLE),
             Source::Bus => Some(message_id::BUS_UNREACHABLE),
             Source::Program => Some(message_id::DAEMON_REEXEC_FAILED),
             Source::Watch => None,

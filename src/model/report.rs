@@ -183,6 +183,9 @@ pub struct LabelReport {
     pub files: Vec<FileReport>,
     /// What kept the run from being complete.
     pub problems: Vec<Problem>,
+    /// Those of them that concern the lock and the journal of labels, not packages and files.
+    #[serde(skip)]
+    pub of_journal: Vec<Problem>,
 }
 
 /// The last package transaction that the daemon saw through.

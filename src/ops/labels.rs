@@ -7,6 +7,7 @@
 mod collected;
 mod feed;
 mod file;
+mod log;
 mod place;
 mod sealed;
 mod selection;
@@ -21,8 +22,10 @@ pub use file::judge_file;
 pub use selection::Selection;
 
 use collected::Collected;
+use log::Log;
 
 use crate::model::config::Labels;
+use crate::model::journal::JobEnd;
 use crate::model::report::LabelReport;
 use crate::model::verify::Trust;
 use crate::sys::root::Root;
@@ -40,8 +43,8 @@ pub struct Request<'a> {
     pub trust: &'a Trust,
     /// Which files.
     pub selection: &'a Selection,
-    /// Write what is missing, stale or a mere hash; else only look.
-    pub write: bool,
+    /// Write what is missing, stale or a mere hash, for whom this names in the label journal; `None` only looks.
+    pub write: Option<&'a str>,
 }
 
 /// How far a run is, shared with those who watch or cancel it.
@@ -100,11 +103,12 @@ pub fn run_by_package(
     progress: &Progress,
 ) -> Result<(LabelReport, Vec<PackageLabels>), RunError> {
     let begin = clock::since_boot_us();
-    let no_privilege = if request.write { place::no_privilege() } else { None };
-    let request = &Request { write: request.write && no_privilege.is_none(), ..*request };
+    let no_privilege = request.write.and_then(|_| place::no_privilege());
+    let request = &Request { write: request.write.filter(|_| no_privilege.is_none()), ..*request };
     let database = Database::open(request.root)?;
     let numbers = request.selection.numbers(&database, request.root)?;
     let collected = Mutex::new(Collected::default());
+    let log = Log::new(request);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let together = worker::group(workers, process::open_files_limit());
     let (sender, receiver) = sync_channel(2 * workers);
@@ -112,7 +116,7 @@ pub fn run_by_package(
 
     let read = std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| worker::work(request, &receiver, &collected, progress, together));
+            scope.spawn(|| worker::work(request, &receiver, &collected, progress, &log, together));
         }
         let read = feed::feed(&database, request, &numbers, sender, &collected, progress);
         if read.is_err() {
@@ -120,12 +124,17 @@ pub fn run_by_package(
         }
         read
     });
-    read?;
-    if progress.is_canceled() {
-        return Err(RunError::Cancelled);
-    }
+    let (end, result) = match (read, progress.is_canceled()) {
+        (Err(error), _) => (JobEnd::Failed(error.to_string()), Err(error)),
+        (Ok(()), true) => (JobEnd::Cancelled, Err(RunError::Cancelled)),
+        (Ok(()), false) => (JobEnd::Finished, Ok(())),
+    };
+    let judged_all = result.is_ok() && *request.selection == Selection::All;
+    let of_log = log.end(end, judged_all);
+    result?;
     let mut found = Collected::into_found(collected);
-    found.0.problems.extend(no_privilege);
+    found.0.problems.extend(no_privilege.into_iter().chain(of_log.iter().cloned()));
+    found.0.of_journal = of_log;
     found.0.counts.packages = numbers.len() as u64;
     found.0.counts.counted_time_us = clock::wall_us();
     found.0.counts.duration_us = clock::since_boot_us() - begin;

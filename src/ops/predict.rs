@@ -164,7 +164,7 @@ fn reports(
     problems: &mut Vec<Problem>,
 ) -> Result<BTreeMap<Vec<u8>, FileReport>, RunError> {
     let selection = Selection::Paths(files.iter().map(|(path, ..)| path.clone()).collect());
-    let request = Request { selection: &selection, write: false, ..question.request };
+    let request = Request { selection: &selection, write: None, ..question.request };
     let mut found = BTreeMap::new();
     match labels::run(&request, &Progress::default()) {
         Ok(report) => {

@@ -54,6 +54,9 @@ impl LockError {
             Self::Held { pid: Some(pid), .. } => format!("wait until it is done, or look at it: ps -fp {pid}"),
             Self::Held { path, .. } => format!("wait until it is done, or look for it: fuser -v {path}"),
             Self::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => "run it as root".to_owned(),
+            Self::Io { path, error } if error.raw_os_error() == Some(libc::EROFS) => {
+                format!("mount it read-write: findmnt -T {path}")
+            }
             Self::Io { path, .. } => format!("ls -ld {path}"),
         }
     }

@@ -18,6 +18,8 @@ pub struct SealedFile {
     /// Keeps the inode; extended attributes are reached by its path in `/proc`.
     _fd: OwnedFd,
     path: PathBuf,
+    /// Device and inode number.
+    inode: (u64, u64),
 }
 
 impl SealedFile {
@@ -32,7 +34,12 @@ impl SealedFile {
             return Err(OpenError::NotRegular);
         }
         let path = Root::fd_path(&fd);
-        Ok(Self { _fd: fd, path })
+        Ok(Self { _fd: fd, path, inode: (stat.st_dev, stat.st_ino) })
+    }
+
+    /// Device and inode number.
+    pub const fn inode(&self) -> (u64, u64) {
+        self.inode
     }
 
     /// `security.ima`; `None` where the file has none.

@@ -49,6 +49,23 @@ fn a_signed_package_is_labelled_once_and_stays() {
 }
 
 #[test]
+fn a_run_is_recorded_and_can_be_put_back() {
+    let root = PrivateRoot::new();
+    root.install(&[root.build("hello", "1.0", FILES, Signed::Good)]);
+    // A run that has nothing to write leaves no trace.
+    root.report(&["check"]);
+    assert!(!root.join("var/lib/imad/labels.journal").exists());
+    assert_eq!(root.report(&["relabel"]).counts.written, 2);
+    let (code, text) = root.imactl(&["labels", "history", "/usr/bin/hello"]);
+    assert!(code == 0 && text.contains("imactl relabel by uid 0") && text.contains("signature by key"), "{text}");
+    let (code, text) = root.imactl(&["labels", "revert", "1"]);
+    assert_eq!((code, root.label("usr/bin/hello")), (0, None), "{text}");
+    assert_eq!(root.report(&["relabel"]).counts.written, 2);
+    let (_, text) = root.imactl(&["labels", "history", "/usr/bin/hello"]);
+    assert_eq!(text.matches("by uid 0").count(), 3, "{text}");
+}
+
+#[test]
 fn states_of_changed_foreign_and_unsigned_files() {
     let root = PrivateRoot::new();
     root.install(&[

@@ -46,7 +46,7 @@ fn labels_fare_as_with_evmctl() {
                     rules: &Labels::default(),
                     trust: &trust,
                     selection: &Selection::All,
-                    write: false,
+                    write: None,
                 };
                 let ours = judge_file(&request, format!("/file{seen}").as_bytes()).judged;
                 let theirs = evmctl(&["ima_verify", "--key", &key(trusted, "der")], &file);
@@ -67,7 +67,7 @@ fn a_hash_label_of_evmctl_is_a_hash() {
     assert!(evmctl(&["ima_hash", "--hashalgo", "sha512"], &file));
     let root = Root::open(folder.path()).unwrap();
     let (rules, trust) = (Labels::default(), Trust::default());
-    let request = Request { root: &root, rules: &rules, trust: &trust, selection: &Selection::All, write: false };
+    let request = Request { root: &root, rules: &rules, trust: &trust, selection: &Selection::All, write: None };
     let judged = judge_file(&request, b"/file").judged;
     assert_eq!(judged.state, State::Foreign);
     assert!(judged.reason.contains("its label is a hash, not a signature"), "{judged:?}");

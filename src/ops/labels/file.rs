@@ -43,7 +43,7 @@ impl Done {
 
 /// Judges one file without regard to packages; nothing is written.
 pub fn judge_file(request: &Request<'_>, path: &[u8]) -> Done {
-    let request = Request { write: false, ..*request };
+    let request = Request { write: None, ..*request };
     let labeller = Labeller::new(&request, None);
     match labeller.examine(path, None) {
         Examined::Done(done) => done,
@@ -113,7 +113,9 @@ impl<'a> Labeller<'a> {
             Err(OpenError::Io(error)) => return done(State::Unreadable, &format!("opening it failed: {error}")),
         };
         match self.judge(file, packaged) {
-            Ok(open) if self.request.write && open.judged.state.is_written() && signature(packaged).is_some() => {
+            Ok(open)
+                if self.request.write.is_some() && open.judged.state.is_written() && signature(packaged).is_some() =>
+            {
                 match self.places.image(path, open.before.dev, &open.file) {
                     None => Examined::Write(Pending::Open(open)),
                     Some(image) => {
@@ -184,6 +186,26 @@ impl<'a> Labeller<'a> {
             }
         }
         Done::new(State::Unreadable, RESTLESS)
+    }
+}
+
+impl Pending {
+    /// Device, inode number, and the label that is there.
+    pub(super) fn before(&self) -> (u64, u64, Option<&[u8]>) {
+        match self {
+            Self::Open(Open { before, old, .. }) => (before.dev, before.ino, old.as_deref()),
+            Self::Sealed(sealed) => sealed.before(),
+        }
+    }
+
+    /// It is not written, for this reason.
+    pub(super) fn leave(self, why: &str) -> Done {
+        let judged = match self {
+            Self::Open(open) => open.judged,
+            Self::Sealed(sealed) => sealed.into_judged(),
+        };
+        let reason = format!("{}; not written: {why}", judged.reason);
+        Done::judged(Judged { reason, ..judged })
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn examine(request: &Request<'_>, path: &[u8], signature: Option<&[u8
              key",
         );
     }
-    if !request.write {
+    if request.write.is_none() {
         return unreadable(DENIED);
     }
     let state = if old.is_some() { State::Stale } else { State::Missing };
@@ -56,6 +56,17 @@ pub(super) fn examine(request: &Request<'_>, path: &[u8], signature: Option<&[u8
 }
 
 impl Sealed {
+    /// Device, inode number, and the label that is there.
+    pub(super) fn before(&self) -> (u64, u64, Option<&[u8]>) {
+        let (dev, ino) = self.file.inode();
+        (dev, ino, self.old.as_deref())
+    }
+
+    /// What is to be said of it.
+    pub(super) fn into_judged(self) -> Judged {
+        self.judged
+    }
+
     /// Writes the label, opens the file and has it judged; the old label comes back unless the new one is good. `None`:
     /// somebody labelled it meanwhile.
     pub(super) fn write(

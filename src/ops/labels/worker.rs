@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::collected::Collected;
 use super::file::{Done, Examined, Labeller, Pending};
+use super::log::Log;
 use super::{Progress, Request, Selection};
+use crate::model::journal::Outcome;
 use crate::model::rpm::PackagedFile;
+use crate::sys::label_journal::NewIntent;
 
 /// Labels written together at most: each holds its file open.
 const GROUP: usize = 128;
@@ -30,12 +33,16 @@ pub(super) struct Batch {
     pub(super) files: Vec<PackagedFile>,
 }
 
+/// A label that is to be written: the file's batch, its place in it, and the file.
+type Waiting = (Arc<Batch>, usize, Pending);
+
 /// Takes batches until there are none.
 pub(super) fn work(
     request: &Request<'_>,
     receiver: &Mutex<Receiver<Batch>>,
     collected: &Mutex<Collected>,
     progress: &Progress,
+    log: &Log<'_>,
     together: usize,
 ) {
     let labeller = Labeller::new(request, Some(&progress.bytes));
@@ -44,13 +51,7 @@ pub(super) fn work(
         progress.done.fetch_add(1, Ordering::Relaxed);
         Collected::file(collected, &file.path, done, Some((batch, file)), list_all);
     };
-    let mut group: Vec<(Arc<Batch>, usize, Pending)> = Vec::new();
-    let settle = |group: &mut Vec<(Arc<Batch>, usize, Pending)>| {
-        for (batch, place, pending) in group.drain(..) {
-            let Some(file) = batch.files.get(place) else { continue };
-            note(&batch, file, &labeller.settle(&file.path, Some(file), pending));
-        }
-    };
+    let mut group: Vec<Waiting> = Vec::new();
     loop {
         let batch = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = batch else { break };
@@ -64,11 +65,40 @@ pub(super) fn work(
                 Examined::Write(pending) => group.push((batch.clone(), place, pending)),
             }
             if group.len() >= together {
-                settle(&mut group);
+                settle(&labeller, log, std::mem::take(&mut group), note);
             }
         }
     }
-    settle(&mut group);
+    settle(&labeller, log, group, note);
+}
+
+fn intent((batch, place, pending): &Waiting) -> Option<NewIntent<'_>> {
+    let file = batch.files.get(*place)?;
+    let (dev, ino, old) = pending.before();
+    Some(NewIntent { path: &file.path, dev, ino, old, new: file.signature.as_deref() })
+}
+
+/// Notes what is going to be written, writes it, and notes what became of it.
+fn settle(labeller: &Labeller<'_>, log: &Log<'_>, group: Vec<Waiting>, note: impl Fn(&Batch, &PackagedFile, &Done)) {
+    // Each has its file: a label's place in the group is that of its intent.
+    let intents: Vec<_> = group.iter().filter_map(intent).collect();
+    if intents.is_empty() {
+        return;
+    }
+    let noted = log.intend(&intents);
+    let mut outcomes = Vec::new();
+    for (place_in_group, (batch, place, pending)) in (0..).zip(group) {
+        let Some(file) = batch.files.get(place) else { continue };
+        let done = match &noted {
+            Ok(_) => labeller.settle(&file.path, Some(file), pending),
+            Err(why) => pending.leave(why),
+        };
+        if let Ok(Some(first)) = noted {
+            outcomes.push((first + place_in_group, if done.written { Outcome::Written } else { Outcome::NotWritten }));
+        }
+        note(&batch, file, &done);
+    }
+    log.done(&outcomes);
 }
 
 #[cfg(test)]

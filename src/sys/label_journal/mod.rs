@@ -30,11 +30,11 @@ pub const LIMIT: u64 = 20 << 20;
 /// Read at a time.
 const WINDOW: usize = 1 << 20;
 
-/// Why the journal could not be read or written. A label whose intent is not recorded must not be written.
+/// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// No space for it.
-    #[error("{file}: no space is left to record what is going to be done, so it is not done")]
+    #[error("{file}: no space is left to record what is going to be done")]
     NoSpace {
         /// The journal.
         file: String,
