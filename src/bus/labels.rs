@@ -9,7 +9,7 @@ use zbus::message::Header;
 use zbus::{OwnedObjectPath, interface};
 
 use super::error::{Error, Failure};
-use super::request::{Ask, Desk, Options, Subject, known, option};
+use super::request::{Ask, Desk, How, Options, Subject, known, option};
 use super::view::counts;
 use crate::model::report::LabelCounts;
 
@@ -34,10 +34,11 @@ impl Labels {
 }
 
 /// Reads the options of `Relabel`.
-fn relabel_options(options: &Options) -> Result<(Subject, bool), Error> {
-    known(options, &["packages", "paths", "write"])?;
+fn relabel_options(options: &Options) -> Result<(Subject, How), Error> {
+    known(options, &["packages", "paths", "write", "full"])?;
     let packages: Option<Vec<String>> = option(options, "packages", "as")?;
     let write = option(options, "write", "b")?.unwrap_or(true);
+    let full = option(options, "full", "b")?.unwrap_or(false);
     let subject = match (packages, paths(options)?) {
         (None, None) => Subject::All,
         (Some(packages), None) => Subject::Packages(packages),
@@ -52,7 +53,7 @@ fn relabel_options(options: &Options) -> Result<(Subject, bool), Error> {
         let path = PathBuf::from(std::ffi::OsString::from_vec(path.clone()));
         return Err(Error::InvalidArgument(format!("\"{}\" is not an absolute path", path.display())));
     }
-    Ok((subject, write))
+    Ok((subject, How { write, full }))
 }
 
 /// The option `paths`: strings, or arrays of bytes for names that are not UTF-8.
@@ -95,12 +96,14 @@ impl Labels {
     }
 
     /// Labels files anew, in a job. Options: packages (as) or paths (as, or aay for names that are not UTF-8; a folder
-    /// means the packaged files below it), else every packaged file; write (b, default true; false only looks).
+    /// means the packaged files below it), else every packaged file; write (b, default true; false only looks),
+    /// full (b, default false; true reads every file, also those whose content cannot have changed since their labels were
+    /// verified).
     /// Asks polkit for org.imad1.manage-labels.
     #[zbus(out_args("job"))]
     async fn relabel(&self, options: Options, #[zbus(header)] header: Header<'_>) -> Result<OwnedObjectPath, Failure> {
-        let (subject, write) = relabel_options(&options)?;
-        self.desk.ask(&header, |reply| Ask::Relabel(subject, write, reply)).await
+        let (subject, how) = relabel_options(&options)?;
+        self.desk.ask(&header, |reply| Ask::Relabel(subject, how, reply)).await
     }
 
     /// What is with a file: its label's state, why, and the next step, as JSON with the members "file" and "problems".
@@ -148,13 +151,19 @@ mod tests {
 
     #[test]
     fn options_of_relabel() {
-        assert_eq!(relabel_options(&options(&[])), Ok((Subject::All, true)));
+        let write = How { write: true, full: false };
+        let full = options(&[("full", true.into())]);
+        assert_eq!(relabel_options(&full), Ok((Subject::All, How { write: true, full: true })));
+        assert_eq!(relabel_options(&options(&[])), Ok((Subject::All, write)));
         let packages = options(&[("packages", vec!["bash"].into()), ("write", false.into())]);
-        assert_eq!(relabel_options(&packages), Ok((Subject::Packages(vec!["bash".to_owned()]), false)));
+        assert_eq!(
+            relabel_options(&packages),
+            Ok((Subject::Packages(vec!["bash".to_owned()]), How { write: false, full: false }))
+        );
         let paths = options(&[("paths", vec!["/usr/bin/ip"].into())]);
-        assert_eq!(relabel_options(&paths), Ok((Subject::Paths(vec![b"/usr/bin/ip".to_vec()]), true)));
+        assert_eq!(relabel_options(&paths), Ok((Subject::Paths(vec![b"/usr/bin/ip".to_vec()]), write)));
         let bytes = options(&[("paths", vec![b"/a\xff".to_vec()].into())]);
-        assert_eq!(relabel_options(&bytes), Ok((Subject::Paths(vec![b"/a\xff".to_vec()]), true)));
+        assert_eq!(relabel_options(&bytes), Ok((Subject::Paths(vec![b"/a\xff".to_vec()]), write)));
         for wrong in [
             options(&[("path", "/usr".into())]),
             options(&[("paths", "/usr".into())]),

@@ -34,6 +34,15 @@ impl Caller {
     }
 }
 
+/// How labels are gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Write what is missing, stale or a mere hash.
+    pub write: bool,
+    /// Read every file, also those whose content cannot have changed since their labels were verified.
+    pub full: bool,
+}
+
 /// What a relabelling job is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -54,7 +63,7 @@ pub enum Ask {
     /// The whole status as JSON.
     Status(Reply<String>),
     /// A relabelling job; the flag says whether labels are written.
-    Relabel(Subject, bool, Reply<OwnedObjectPath>),
+    Relabel(Subject, How, Reply<OwnedObjectPath>),
     /// What is with a file: a [`crate::model::report::FileReport`] and what kept it from being complete, as JSON.
     Explain(String, Reply<String>),
     /// Files in a state (name, empty for every state that is not good), from an offset on, at most so many.

@@ -37,6 +37,7 @@ pub enum Verb {
     /// Write the labels that packages bring, where they are missing, stale or mere hashes
     Relabel(Relabel),
     /// Verify the labels of packaged files against their content
+    #[command(visible_alias = "verify")]
     Check(Check),
     /// Say whether the kernel lets a file be used, by which rule and label, and what mends it
     Explain(Explain),
@@ -58,6 +59,9 @@ pub struct Relabel {
     /// Write nothing, say what would be written
     #[arg(long)]
     pub dry_run: bool,
+    /// Read every file, also those whose content cannot have changed since their labels were verified
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// `imactl check`
@@ -69,6 +73,9 @@ pub struct Check {
     /// Only the files of this package; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with = "paths")]
     pub package: Vec<String>,
+    /// Read every file, also those whose content cannot have changed since their labels were verified
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// `imactl explain`

@@ -15,6 +15,7 @@ use crate::bus::error::Failure as Refusal;
 use crate::bus::job::JobProxy;
 use crate::bus::labels::LabelsProxy;
 use crate::bus::manager::ManagerProxy;
+use crate::bus::request::How;
 use crate::model::report::{LabelReport, Problem, Status};
 use crate::ops::labels::Selection;
 
@@ -32,12 +33,12 @@ pub(super) fn status() -> Result<Option<Status>, Failure> {
 }
 
 /// A relabelling job of the daemon; `None` where it does not run. Ctrl-C cancels it.
-pub(super) fn relabel(selection: &Selection, write: bool) -> Result<Option<LabelReport>, Failure> {
+pub(super) fn relabel(selection: &Selection, how: How) -> Result<Option<LabelReport>, Failure> {
     let report = with_daemon(async |connection| {
         let manager = ManagerProxy::new(&connection).await?;
         let mut removed = manager.receive_job_removed().await?;
         let labels = LabelsProxy::new(&connection).await?;
-        let path = labels.relabel(options(selection, write)).await?;
+        let path = labels.relabel(options(selection, how)).await?;
         let job = JobProxy::builder(&connection).path(path.clone()).build().await?;
         let bar = Bar::new();
         let mut tick = tokio::time::interval(TICK);
@@ -70,8 +71,12 @@ pub(super) fn relabel(selection: &Selection, write: bool) -> Result<Option<Label
     }
 }
 
-fn options(selection: &Selection, write: bool) -> HashMap<String, OwnedVariant> {
-    let mut options: HashMap<&str, Variant<'_>> = HashMap::from([("write", write.into())]);
+fn options(selection: &Selection, how: How) -> HashMap<String, OwnedVariant> {
+    let mut options: HashMap<&str, Variant<'_>> = HashMap::from([("write", how.write.into())]);
+    if how.full {
+        // An older daemon knows no such option, and says so.
+        options.insert("full", true.into());
+    }
     match selection {
         // Header numbers are the daemon's own.
         Selection::All | Selection::Numbers(_) => {}

@@ -5,18 +5,25 @@ use super::args::{Arguments, Relabel};
 use super::exit::{Answer, Failure};
 use super::target::{Target, failure, open_root, selection, who};
 use super::{client, progress, render};
+use crate::bus::request::How;
 use crate::model::report::LabelReport;
+use crate::ops::labels::Request;
 
 pub(super) fn run(arguments: &Arguments, verb: &Relabel) -> Result<Answer, Failure> {
     let root = open_root(arguments)?;
     let selection = selection(&root, &verb.paths, &verb.package)?;
-    let from_daemon = if root.is_running() { client::relabel(&selection, !verb.dry_run)? } else { None };
+    let from_daemon = if root.is_running() {
+        client::relabel(&selection, How { write: !verb.dry_run, full: verb.full })?
+    } else {
+        None
+    };
     let report = if let Some(report) = from_daemon {
         report
     } else {
         let target = Target::open(arguments)?;
         let who = who("imactl relabel");
-        progress::run(&target.request(&selection, (!verb.dry_run).then_some(&who))).map_err(|error| failure(&error))?
+        let request = target.request(&selection, (!verb.dry_run).then_some(&who));
+        progress::run(&Request { full: verb.full, ..request }).map_err(|error| failure(&error))?
     };
     if arguments.json { render::json(&report) } else { render::label_report(&report) }?;
     Ok(answer(&report))

@@ -47,7 +47,14 @@ impl Target {
 
     /// A run over labels; it writes for whom `write` names.
     pub(super) fn request<'a>(&'a self, selection: &'a Selection, write: Option<&'a str>) -> labels::Request<'a> {
-        labels::Request { root: &self.root, rules: &self.config.labels, trust: &self.keys.trust, selection, write }
+        labels::Request {
+            root: &self.root,
+            rules: &self.config.labels,
+            trust: &self.keys.trust,
+            selection,
+            write,
+            full: false,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::work;
 use crate::bus::error::{Error, Failure};
 use crate::bus::job::Kind;
 use crate::bus::labels::Page;
-use crate::bus::request::{Ask, Caller, Reply, Request, Subject};
+use crate::bus::request::{Ask, Caller, How, Reply, Request, Subject};
 use crate::bus::{INSPECT_FILES, MANAGE_LABELS};
 use crate::model::plan::State;
 use crate::model::report::{FileReport, Problem};
@@ -93,7 +93,7 @@ impl Shell {
                     self.gather();
                 }
             }
-            Ask::Relabel(subject, write, reply) => self.relabel(caller, subject, write, reply).await,
+            Ask::Relabel(subject, how, reply) => self.relabel(caller, subject, how, reply).await,
             Ask::Explain(path, reply) => self.explain(path, reply),
             Ask::List(state, offset, limit, reply) => answer(reply, self.list(&state, offset, limit)),
             Ask::Report(id, reply) => answer(reply, self.report(id)),
@@ -120,7 +120,7 @@ impl Shell {
         }
     }
 
-    async fn relabel(&mut self, caller: Caller, subject: Subject, write: bool, reply: Reply<zbus::OwnedObjectPath>) {
+    async fn relabel(&mut self, caller: Caller, subject: Subject, how: How, reply: Reply<zbus::OwnedObjectPath>) {
         let Some(id) = self.engine.accept() else {
             return answer(reply, Err(Error::Busy("too many jobs wait. Next: wait for one to end".to_owned())));
         };
@@ -129,9 +129,9 @@ impl Shell {
             Subject::Packages(packages) => Selection::Packages(packages),
             Subject::Paths(paths) => Selection::Paths(paths),
         };
-        let kind = if write { Kind::Relabel } else { Kind::Check };
+        let kind = if how.write { Kind::Relabel } else { Kind::Check };
         self.owner = Some(caller);
-        self.event(Event::Ordered(id, kind, selection, write)).await;
+        self.event(Event::Ordered(id, kind, selection, how)).await;
         let path = self.jobs.get(&id).map(|job| job.record.path());
         answer(reply, path.ok_or_else(|| no_such_job(id)));
     }

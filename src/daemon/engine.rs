@@ -8,6 +8,7 @@ use super::event::{Action, Closed, Event, Lock, Order, Outcome, Program, RunFail
 use super::record::{Line, Saved, transaction};
 use super::tally::Tally;
 use crate::bus::job::Kind;
+use crate::bus::request::How;
 use crate::bus::view::Condition;
 use crate::model::report::{LabelCounts, LabelReport, Problem, Transaction};
 use crate::ops::labels::{PackageLabels, RunError, Selection};
@@ -165,8 +166,8 @@ impl Engine {
                 self.surveyed(result, now, &mut actions);
                 self.looked(&mut actions);
             }
-            Event::Ordered(id, kind, selection, write) => {
-                let order = Order { selection, write, ..self.order(id, kind) };
+            Event::Ordered(id, kind, selection, How { write, full }) => {
+                let order = Order { selection, write, full, ..self.order(id, kind) };
                 self.enqueue(order, &mut actions);
             }
             Event::Cancelled(id) => self.cancel(id, &mut actions),
@@ -258,7 +259,7 @@ impl Engine {
 
     fn order(&self, id: u32, kind: Kind) -> Order {
         let selection = Selection::Numbers(Vec::new());
-        Order { id, kind, selection, write: false, added: BTreeSet::new(), removed: 0, since: self.since }
+        Order { id, kind, selection, write: false, full: false, added: BTreeSet::new(), removed: 0, since: self.since }
     }
 
     fn numbered(&mut self, kind: Kind) -> Order {

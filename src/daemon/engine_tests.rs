@@ -2,6 +2,8 @@ use super::*;
 use crate::model::plan::State;
 use crate::model::report::FileReport;
 
+const WRITE: How = How { write: true, full: false };
+
 fn package(number: i64, by_state: &[(State, u64)]) -> PackageLabels {
     PackageLabels {
         number,
@@ -220,7 +222,7 @@ fn orders_wait_in_turn_and_too_many_are_refused() {
     let mut engine = running();
     let order = |engine: &mut Engine, selection: Selection| {
         let id = engine.accept().unwrap();
-        (id, engine.handle(Event::Ordered(id, Kind::Relabel, selection, true), 5))
+        (id, engine.handle(Event::Ordered(id, Kind::Relabel, selection, WRITE), 5))
     };
     let (first, actions) = order(&mut engine, Selection::All);
     assert_eq!(begun(&actions).unwrap().id, first);
@@ -228,7 +230,7 @@ fn orders_wait_in_turn_and_too_many_are_refused() {
     assert_eq!(actions, [Action::Show(second, Kind::Relabel)]);
     let waiting: Vec<u32> = std::iter::from_fn(|| {
         let id = engine.accept()?;
-        engine.handle(Event::Ordered(id, Kind::Relabel, Selection::All, true), 5);
+        engine.handle(Event::Ordered(id, Kind::Relabel, Selection::All, WRITE), 5);
         Some(id)
     })
     .collect();
@@ -243,7 +245,7 @@ fn orders_wait_in_turn_and_too_many_are_refused() {
 fn labels_written_by_path_are_counted_again() {
     let mut engine = running();
     let id = engine.accept().unwrap();
-    engine.handle(Event::Ordered(id, Kind::Relabel, Selection::Paths(vec![b"/p1".to_vec()]), true), 5);
+    engine.handle(Event::Ordered(id, Kind::Relabel, Selection::Paths(vec![b"/p1".to_vec()]), WRITE), 5);
     let part = PackageLabels { written: 1, ..package(1, &[(State::Good, 1)]) };
     let actions = engine.handle(Event::Ended(id, found(vec![part], vec![])), 6);
     let order = begun(&actions).unwrap();
@@ -258,7 +260,7 @@ fn a_new_program_is_executed_when_nothing_else_is_to_be_done() {
     let actions = transaction_ends(&mut engine, &[1, 2, 3], 5);
     let id = begun(&actions).unwrap().id;
     let wanted = engine.accept().unwrap();
-    engine.handle(Event::Ordered(wanted, Kind::Relabel, Selection::All, true), 5);
+    engine.handle(Event::Ordered(wanted, Kind::Relabel, Selection::All, WRITE), 5);
     let actions = engine.handle(Event::Ended(id, found(vec![package(3, &[(State::Good, 1)])], vec![])), 6);
     assert!(!has(&actions, |action| *action == Action::LookAtProgram), "a job is left");
     let actions = engine.handle(Event::Ended(wanted, found(vec![], vec![])), 7);
@@ -274,7 +276,7 @@ fn a_new_program_is_executed_when_nothing_else_is_to_be_done() {
 fn it_ends_when_the_last_job_has_ended() {
     let mut engine = running();
     let id = engine.accept().unwrap();
-    engine.handle(Event::Ordered(id, Kind::Relabel, Selection::All, true), 5);
+    engine.handle(Event::Ordered(id, Kind::Relabel, Selection::All, WRITE), 5);
     assert_eq!(engine.handle(Event::Stop, 6), [Action::Cancel(id)]);
     assert_eq!(engine.accept(), None);
     let actions = engine.handle(Event::Ended(id, Err(RunError::Cancelled)), 7);

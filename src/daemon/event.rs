@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::record::{Line, Saved};
 use crate::bus::job::Kind;
+use crate::bus::request::How;
 use crate::model::report::{LabelReport, Problem, Transaction};
 use crate::ops::labels::{PackageLabels, RunError, Selection};
 use crate::sys::watch::Change;
@@ -76,7 +77,7 @@ pub(super) enum Event {
     /// The timer of [`Action::ArmTimer`] is over.
     Timer,
     /// Somebody asks for a job. The order's number is handed out by [`super::engine::Engine::accept`].
-    Ordered(u32, Kind, Selection, bool),
+    Ordered(u32, Kind, Selection, How),
     /// Somebody wants a job to end.
     Cancelled(u32),
     /// A job ended.
@@ -157,6 +158,8 @@ pub(super) struct Order {
     pub(super) selection: Selection,
     /// Whether labels are written.
     pub(super) write: bool,
+    /// Whether every file is read, also those that cannot have changed.
+    pub(super) full: bool,
     /// The packages that a transaction brought.
     pub(super) added: BTreeSet<i64>,
     /// How many packages it removed.

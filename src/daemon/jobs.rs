@@ -46,6 +46,7 @@ impl Job {
                 trust: &found.trust,
                 selection: &order.selection,
                 write: order.write.then_some(&who),
+                full: order.full,
             };
             let outcome = run_by_package(&request, &progress);
             process::release_memory();

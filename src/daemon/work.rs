@@ -91,7 +91,8 @@ pub(super) fn judge_program(root: &Root, config: &Config, program: &Program, dem
     }
     let found = keys::gather(root, &config.keys.dir);
     let selection = Selection::All;
-    let request = Request { root, rules: &config.labels, trust: &found.trust, selection: &selection, write: None };
+    let request =
+        Request { root, rules: &config.labels, trust: &found.trust, selection: &selection, write: None, full: true };
     let judged = labels::judge_file(&request, inside.as_os_str().as_bytes()).judged;
     if judged.state == State::Good || !demanded {
         return event::Program::Replaced;

@@ -14,7 +14,7 @@ use crate::sys::root::Root;
 pub fn explain(root: &Root, rules: &Labels, trust: &Trust, path: &str) -> Result<(FileReport, Vec<Problem>), RunError> {
     let bytes = path.as_bytes();
     let selection = Selection::Paths(vec![bytes.to_vec()]);
-    let request = Request { root, rules, trust, selection: &selection, write: None };
+    let request = Request { root, rules, trust, selection: &selection, write: None, full: true };
     let progress = Progress::default();
     match labels::run(&request, &progress) {
         Ok(report) => {

@@ -8,6 +8,7 @@ mod collected;
 mod feed;
 mod file;
 mod log;
+mod memory;
 mod place;
 mod sealed;
 mod selection;
@@ -26,10 +27,12 @@ use log::Log;
 
 use crate::model::config::Labels;
 use crate::model::journal::JobEnd;
-use crate::model::report::LabelReport;
+use crate::model::report::{LabelReport, Problem};
 use crate::model::verify::Trust;
+use crate::sys::proofs::Proofs;
 use crate::sys::root::Root;
 use crate::sys::rpmdb::{Database, DbError};
+use crate::sys::state_dir::FOLDER;
 use crate::sys::{clock, process};
 
 /// A run over labels.
@@ -45,6 +48,8 @@ pub struct Request<'a> {
     pub selection: &'a Selection,
     /// Write what is missing, stale or a mere hash, for whom this names in the label journal; `None` only looks.
     pub write: Option<&'a str>,
+    /// Read every file, also those whose content cannot have changed since their labels were verified.
+    pub full: bool,
 }
 
 /// How far a run is, shared with those who watch or cancel it.
@@ -109,6 +114,9 @@ pub fn run_by_package(
     let numbers = request.selection.numbers(&database, request.root)?;
     let collected = Mutex::new(Collected::default());
     let log = Log::new(request);
+    // What is remembered is worth its reading and writing where every file is looked at.
+    let (proofs, of_proofs) =
+        if *request.selection == Selection::All { Proofs::open(request.root) } else { Proofs::none() };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let together = worker::group(workers, process::open_files_limit());
     let (sender, receiver) = sync_channel(2 * workers);
@@ -116,7 +124,7 @@ pub fn run_by_package(
 
     let read = std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| worker::work(request, &receiver, &collected, progress, &log, together));
+            scope.spawn(|| worker::work(request, &receiver, &collected, progress, &log, &proofs, together));
         }
         let read = feed::feed(&database, request, &numbers, sender, &collected, progress);
         if read.is_err() {
@@ -130,7 +138,14 @@ pub fn run_by_package(
         (Ok(()), false) => (JobEnd::Finished, Ok(())),
     };
     let judged_all = result.is_ok() && *request.selection == Selection::All;
-    let of_log = log.end(end, judged_all);
+    let mut of_log = log.end(end, judged_all);
+    of_log.extend(of_proofs);
+    if let Err(error) = proofs.save(judged_all) {
+        of_log.push(Problem::new(
+            format!("what was verified cannot be remembered in {FOLDER}: {error}"),
+            format!("findmnt -T {FOLDER}; df -h {FOLDER}"),
+        ));
+    }
     result?;
     let mut found = Collected::into_found(collected);
     found.0.problems.extend(no_privilege.into_iter().chain(of_log.iter().cloned()));

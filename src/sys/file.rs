@@ -167,6 +167,11 @@ impl OpenFile {
         self.digests.clear();
     }
 
+    /// The digest by this algorithm, if it was made already.
+    pub fn known_digest(&self, algo: HashAlgo) -> Option<&[u8]> {
+        self.digests.iter().find(|(known, _)| *known == algo).map(|(_, digest)| &digest[..])
+    }
+
     /// Bytes hashed so far.
     pub const fn hashed(&self) -> u64 {
         self.hashed

@@ -32,9 +32,6 @@ pub const PROVEN: &str = "proven-signatures";
 const LIMIT: u64 = 256 << 20;
 /// Ticks of the kernel's clock that must lie between a file's last change and the look at it.
 const TICKS: i64 = 2;
-/// Files of one [`Ripening`] that are held open.
-const OPEN: usize = 32;
-
 /// File systems whose times show every change: local ones that set them for each write and each first store into a
 /// mapped page (`file_update_time()`). ext2 to ext4, xfs, btrfs, f2fs (`include/uapi/linux/magic.h`).
 const FILE_SYSTEMS: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
@@ -72,6 +69,11 @@ impl Proofs {
                 (Self::open_at(None).0, vec![problem])
             }
         }
+    }
+
+    /// Nothing is remembered.
+    pub fn none() -> (Self, Vec<Problem>) {
+        Self::open_at(None)
     }
 
     /// What this folder remembers; without one, nothing, and nothing is kept.
@@ -196,6 +198,11 @@ impl Proofs {
         Ok(())
     }
 
+    /// Whether what is noted here is saved.
+    pub const fn is_kept(&self) -> bool {
+        self.dir.is_some()
+    }
+
     /// How many files and signatures are remembered.
     pub fn len(&self) -> (usize, usize) {
         let inner = self.lock();
@@ -314,12 +321,19 @@ impl Sealed {
 
 /// Files whose label was just written: their last change is ours, and another one within the same tick of the clock
 /// would not show. They are kept from writers, some milliseconds each, until it would. Each thread has its own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ripening {
+    /// Files that are held open at most.
+    most: usize,
     files: VecDeque<(Sealed, FileFacts, HashAlgo, Vec<u8>)>,
 }
 
 impl Ripening {
+    /// Holds so many files open at most.
+    pub const fn holding(most: usize) -> Self {
+        Self { most, files: VecDeque::new() }
+    }
+
     /// Takes a file over after its label was written, and notes those whose time has come.
     pub fn push(&mut self, proofs: &Proofs, sealed: Sealed, algo: HashAlgo, digest: Vec<u8>) {
         if let Ok(Some(after)) = facts(sealed.file())
@@ -328,7 +342,7 @@ impl Ripening {
         {
             self.files.push_back((sealed, after, algo, digest));
         }
-        self.note(proofs, OPEN);
+        self.note(proofs, self.most);
     }
 
     /// Waits for all, and notes them.

@@ -95,7 +95,7 @@ fn a_file_that_was_just_labelled_ripens() {
     let proofs = place.proofs();
     wait(&proofs);
     let label = [3, 2, 4, 0xd3, 0x32, 4, 0x49, 0, 1, 9];
-    let mut ripening = Ripening::default();
+    let mut ripening = Ripening::holding(32);
     let mut file = place.file();
     let sighting = Sighting::begin(&proofs, &file).unwrap();
     let digest = file.digest(HashAlgo::Sha256).unwrap();

@@ -20,6 +20,7 @@ mod policies;
 mod policy_verbs;
 mod power;
 mod predictions;
+mod proofs;
 mod reads;
 mod service;
 mod verdicts;

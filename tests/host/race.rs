@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::fixture::{PrivateRoot, Signed, keys, output};
 
@@ -17,6 +18,8 @@ use super::fixture::{PrivateRoot, Signed, keys, output};
 const FILES: usize = 80;
 /// Upgrades and downgrades, where nothing else is asked for.
 const UPGRADES: usize = 6;
+/// After so long too few runs are a failure.
+const LIMIT: Duration = Duration::from_secs(120);
 
 fn upgrades() -> usize {
     let asked = std::env::var("IMAD_UPGRADES").ok();
@@ -122,7 +125,13 @@ fn no_label_is_wrong_whatever_happens_meanwhile() {
                 written.fetch_add(write_while_labelling(&root, times), Ordering::Relaxed);
             }
         });
-        for number in 0..upgrades() {
+        // However slow the machine is, enough runs go on meanwhile.
+        let enough = || rounds.load(Ordering::Relaxed) > 2 && written.load(Ordering::Relaxed) > FILES;
+        let begin = Instant::now();
+        for number in 0.. {
+            if number >= upgrades() && (enough() || begin.elapsed() > LIMIT) {
+                break;
+            }
             let options = ["-U", "--oldpackage", "--noscripts"].map(OsStr::new);
             root.rpm(&[&options[..], &[versions[(number + 1) % 2].as_ref()]].concat());
         }

@@ -47,6 +47,7 @@ fn labels_fare_as_with_evmctl() {
                     trust: &trust,
                     selection: &Selection::All,
                     write: None,
+                    full: true,
                 };
                 let ours = judge_file(&request, format!("/file{seen}").as_bytes()).judged;
                 let theirs = evmctl(&["ima_verify", "--key", &key(trusted, "der")], &file);
@@ -67,7 +68,8 @@ fn a_hash_label_of_evmctl_is_a_hash() {
     assert!(evmctl(&["ima_hash", "--hashalgo", "sha512"], &file));
     let root = Root::open(folder.path()).unwrap();
     let (rules, trust) = (Labels::default(), Trust::default());
-    let request = Request { root: &root, rules: &rules, trust: &trust, selection: &Selection::All, write: None };
+    let request =
+        Request { root: &root, rules: &rules, trust: &trust, selection: &Selection::All, write: None, full: true };
     let judged = judge_file(&request, b"/file").judged;
     assert_eq!(judged.state, State::Foreign);
     assert!(judged.reason.contains("its label is a hash, not a signature"), "{judged:?}");

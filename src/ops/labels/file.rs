@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Request;
+use super::memory::{Kept, Memory};
 use super::place::Places;
 use super::sealed::{self, Sealed};
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
 use crate::model::verify::Verifier;
 use crate::sys::file::{Identity, OpenError, OpenFile};
+use crate::sys::proofs::Sighting;
 
 /// A file that keeps changing is given up after so many tries.
 const TRIES: usize = 3;
@@ -44,7 +46,7 @@ impl Done {
 /// Judges one file without regard to packages; nothing is written.
 pub fn judge_file(request: &Request<'_>, path: &[u8]) -> Done {
     let request = Request { write: None, ..*request };
-    let labeller = Labeller::new(&request, None);
+    let labeller = Labeller::new(&request, None, None);
     match labeller.examine(path, None) {
         Examined::Done(done) => done,
         Examined::Write(Pending::Open(open)) => Done::judged(open.judged),
@@ -77,6 +79,7 @@ pub(super) struct Open {
     before: Identity,
     old: Option<Vec<u8>>,
     judged: Judged,
+    sight: Option<Sighting>,
 }
 
 /// Judges and labels files for one thread of a run.
@@ -86,12 +89,13 @@ pub(super) struct Labeller<'a> {
     meter: Option<&'a Arc<AtomicU64>>,
     places: Places,
     verifier: RefCell<Verifier<'a>>,
+    memory: Option<Memory<'a>>,
 }
 
 impl<'a> Labeller<'a> {
-    pub(super) fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>) -> Self {
+    pub(super) fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>, memory: Option<Memory<'a>>) -> Self {
         let verifier = RefCell::new(request.trust.verifier());
-        Self { request, meter, places: Places::new(request.root), verifier }
+        Self { request, meter, places: Places::new(request.root), verifier, memory }
     }
 
     /// Judges a file.
@@ -112,6 +116,12 @@ impl<'a> Labeller<'a> {
             }
             Err(OpenError::Io(error)) => return done(State::Unreadable, &format!("opening it failed: {error}")),
         };
+        // What cannot be looked at so is looked at in full, and its fault named there.
+        if let Some(memory) = &self.memory
+            && let Ok(Some(done)) = memory.remembered(&file, signature(packaged))
+        {
+            return Examined::Done(done);
+        }
         match self.judge(file, packaged) {
             Ok(open)
                 if self.request.write.is_some() && open.judged.state.is_written() && signature(packaged).is_some() =>
@@ -125,7 +135,12 @@ impl<'a> Labeller<'a> {
                     }
                 }
             }
-            Ok(open) => Examined::Done(Done::judged(open.judged)),
+            Ok(Open { file, old, judged, sight, .. }) => {
+                if let (Some(memory), State::Good, Some(label)) = (&self.memory, judged.state, &old) {
+                    memory.note(&file, label, sight);
+                }
+                Examined::Done(Done::judged(judged))
+            }
             Err(done) => Examined::Done(done),
         }
     }
@@ -133,8 +148,9 @@ impl<'a> Labeller<'a> {
     /// Judges an open file, again if it changes meanwhile. An `Err` is all that can be said of it.
     pub(super) fn judge(&self, mut file: OpenFile, packaged: Option<&PackagedFile>) -> Result<Open, Done> {
         for _ in 0..TRIES {
+            let sight = self.memory.as_ref().and_then(|memory| memory.sight(&file));
             match self.look(&mut file, packaged) {
-                Ok(Some((judged, before, old))) => return Ok(Open { file, before, old, judged }),
+                Ok(Some((judged, before, old))) => return Ok(Open { file, before, old, judged, sight }),
                 Ok(None) => file.forget_digests(),
                 Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                     return Err(Done::new(State::Excluded, "its file system has no extended attributes"));
@@ -172,7 +188,7 @@ impl<'a> Labeller<'a> {
         let Some(signature) = signature(packaged) else { return Done::new(State::Unsigned, "it has no signature") };
         for _ in 0..TRIES {
             let settled = match pending {
-                Pending::Open(open) => write(open, signature),
+                Pending::Open(open) => self.write(open, signature),
                 Pending::Sealed(sealed) => sealed.write(signature, |file| self.judge(file, packaged)),
             };
             match settled {
@@ -186,6 +202,39 @@ impl<'a> Labeller<'a> {
             }
         }
         Done::new(State::Unreadable, RESTLESS)
+    }
+
+    /// Writes a label. `None`: the file changed, or somebody labelled it (a file with two names is one inode); what was
+    /// there is there.
+    fn write(&self, open: Open, signature: &[u8]) -> io::Result<Option<Done>> {
+        let Open { file, before, old, judged, sight } = open;
+        let kept = Kept::seal(file, sight);
+        let file = kept.file();
+        if changed(file, &before)? || file.label()? != old {
+            return Ok(None);
+        }
+        if let Err(error) = file.set_label(signature) {
+            return Ok(Some(not_written(&judged, &error)));
+        }
+        if changed(file, &before)? {
+            // What was verified is no longer what is there: the old label comes back.
+            match old {
+                Some(old) => file.set_label(&old)?,
+                None => file.remove_label()?,
+            }
+            return Ok(None);
+        }
+        if let Some(memory) = &self.memory {
+            memory.written(kept, signature);
+        }
+        Ok(Some(Done::written(&judged)))
+    }
+
+    /// What is left to be done after the last file.
+    pub(super) fn finish(&self) {
+        if let Some(memory) = &self.memory {
+            memory.finish();
+        }
     }
 }
 
@@ -220,27 +269,6 @@ const RESTLESS: &str = "it changes while it is read; its label will be judged wh
 
 fn signature(packaged: Option<&PackagedFile>) -> Option<&[u8]> {
     packaged.and_then(|packaged| packaged.signature.as_deref())
-}
-
-/// Writes a label. `None`: the file changed, or somebody labelled it (a file with two names is one inode); what was
-/// there is there.
-fn write(open: Open, signature: &[u8]) -> io::Result<Option<Done>> {
-    let Open { file, before, old, judged } = open;
-    if changed(&file, &before)? || file.label()? != old {
-        return Ok(None);
-    }
-    if let Err(error) = file.set_label(signature) {
-        return Ok(Some(not_written(&judged, &error)));
-    }
-    if changed(&file, &before)? {
-        // What was verified is no longer what is there: the old label comes back.
-        match old {
-            Some(old) => file.set_label(&old)?,
-            None => file.remove_label()?,
-        }
-        return Ok(None);
-    }
-    Ok(Some(Done::written(&judged)))
 }
 
 fn changed(file: &OpenFile, before: &Identity) -> io::Result<bool> {

@@ -8,18 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::collected::Collected;
 use super::file::{Done, Examined, Labeller, Pending};
 use super::log::Log;
+use super::memory::Memory;
 use super::{Progress, Request, Selection};
 use crate::model::journal::Outcome;
 use crate::model::rpm::PackagedFile;
 use crate::sys::label_journal::NewIntent;
+use crate::sys::proofs::Proofs;
 
 /// Labels written together at most: each holds its file open.
 const GROUP: usize = 128;
 
-/// Labels that each of so many workers may write together: half of the files that the process may have open are left to
-/// others.
+/// Labels that each of so many workers may write together, and as many files that it holds afterwards: half of the files
+/// that the process may have open are left to others.
 pub(super) fn group(workers: usize, open_files: u64) -> usize {
-    let each = usize::try_from(open_files / 2).unwrap_or(usize::MAX) / workers.max(1);
+    let each = usize::try_from(open_files / 4).unwrap_or(usize::MAX) / workers.max(1);
     each.clamp(1, GROUP)
 }
 
@@ -43,9 +45,11 @@ pub(super) fn work(
     collected: &Mutex<Collected>,
     progress: &Progress,
     log: &Log<'_>,
+    proofs: &Proofs,
     together: usize,
 ) {
-    let labeller = Labeller::new(request, Some(&progress.bytes));
+    let memory = proofs.is_kept().then(|| Memory::new(proofs, request.trust, request.full, together));
+    let labeller = Labeller::new(request, Some(&progress.bytes), memory);
     let list_all = matches!(request.selection, Selection::Paths(_));
     let note = |batch: &Batch, file: &PackagedFile, done: &Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +74,7 @@ pub(super) fn work(
         }
     }
     settle(&labeller, log, group, note);
+    labeller.finish();
 }
 
 fn intent((batch, place, pending): &Waiting) -> Option<NewIntent<'_>> {
@@ -108,7 +113,7 @@ mod tests {
     #[test]
     fn groups_leave_files_to_others() {
         assert_eq!(group(2, 1024), 128);
-        assert_eq!(group(64, 1024), 8);
+        assert_eq!(group(64, 1024), 4);
         assert_eq!(group(1024, 1024), 1);
         assert_eq!(group(2, u64::MAX), 128);
     }
