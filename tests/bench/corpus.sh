@@ -104,7 +104,7 @@ build() {
     ln -s rpm-p256 "$work/root/usr/lib/sysimage/rpm"
     rm -rf "$work/rpms"
     say "corpus: imaging"
-    find "$work/root" -type f -printf '%s\n' | awk '{ n++; s += $1 } END { print n, s }' >"$out/files"
+    find "$work/root" -type f -printf '%s\n' | awk '{ n++; s += $1 } END { printf "%d %.0f\n", n, s }' >"$out/files"
     read -r count size <"$out/files"
     # A block for each label, and room to breathe.
     make_image "$work/root" "$out/corpus.img" imad-corpus "$(((size + count * 12288) / 1048576 + 1024))M"
