@@ -22,6 +22,8 @@ pub enum Error {
     Busy(String),
     /// The package database cannot be read.
     Database(String),
+    /// Labels would not find room on their file system.
+    NoSpace(String),
     /// An option or argument is not one that the method knows.
     InvalidArgument(String),
     /// The job was cancelled.

@@ -192,6 +192,7 @@ fn of_run(error: &RunError) -> Error {
     match error {
         RunError::Database(_) => Error::Database(text),
         RunError::NoSuchPackage(_) => Error::NoSuchPackage(text),
+        RunError::NoSpace { .. } => Error::NoSpace(text),
         RunError::Cancelled => Error::Canceled(text),
     }
 }

@@ -329,14 +329,19 @@ impl Engine {
             Err(error) => {
                 self.abandon(&order);
                 let problem = Problem::new(error.to_string(), error.next_step());
-                let failure = if let RunError::Database(database) = &error {
-                    // Not at once again: it would fail again. The next event leads to another try.
-                    self.rescan = true;
-                    self.problem(Source::Packages, Some(problem.clone()), actions);
-                    self.arm(database.is_busy(), actions);
-                    RunFailure::Database(problem)
-                } else {
-                    RunFailure::NoSuchPackage(problem)
+                let failure = match &error {
+                    RunError::Database(database) => {
+                        // Not at once again: it would fail again. The next event leads to another try.
+                        self.rescan = true;
+                        self.problem(Source::Packages, Some(problem.clone()), actions);
+                        self.arm(database.is_busy(), actions);
+                        RunFailure::Database(problem)
+                    }
+                    RunError::NoSpace { .. } => {
+                        self.problem(Source::Space, Some(problem.clone()), actions);
+                        RunFailure::NoSpace(problem)
+                    }
+                    RunError::NoSuchPackage(_) | RunError::Cancelled => RunFailure::NoSuchPackage(problem),
                 };
                 actions.push(Action::Close(id, Closed::Failed(failure)));
             }
@@ -398,6 +403,9 @@ impl Engine {
         // A run that wrote nothing did not try the journal.
         if report.counts.written > 0 || !report.of_journal.is_empty() {
             self.problem(Source::Journal, report.of_journal.first().cloned(), actions);
+        }
+        if report.counts.written > 0 || order.kind == Kind::Catchup {
+            self.problem(Source::Space, None, actions);
         }
         if !matches!(order.kind, Kind::Transaction | Kind::Catchup) {
             return;

@@ -25,6 +25,8 @@ pub(super) enum Source {
     State,
     /// The label journal, or the lock on labels.
     Journal,
+    /// The room for labels.
+    Space,
     /// The bus.
     Bus,
     /// The daemon's own program.
@@ -143,6 +145,8 @@ pub(super) enum Closed {
 pub(super) enum RunFailure {
     /// The database could not be read.
     Database(Problem),
+    /// Labels would not find room.
+    NoSpace(Problem),
     /// A package is not installed.
     NoSuchPackage(Problem),
 }

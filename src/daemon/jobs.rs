@@ -92,6 +92,9 @@ impl Job {
             Closed::Failed(RunFailure::Database(problem)) => {
                 (JobState::Failed, Some(Error::Database(Error::text(&problem))))
             }
+            Closed::Failed(RunFailure::NoSpace(problem)) => {
+                (JobState::Failed, Some(Error::NoSpace(Error::text(&problem))))
+            }
             Closed::Failed(RunFailure::NoSuchPackage(problem)) => {
                 (JobState::Failed, Some(Error::NoSuchPackage(Error::text(&problem))))
             }

@@ -99,7 +99,7 @@ impl Line {
             Source::State | Source::Journal => Some(message_id::STATE_NOT_WRITABLE),
             Source::Bus => Some(message_id::BUS_UNREACHABLE),
             Source::Program => Some(message_id::DAEMON_REEXEC_FAILED),
-            Source::Watch => None,
+            Source::Watch | Source::Space => None,
         };
         match problem {
             Some(problem) => Some(Self::Problem(id, problem)),

@@ -21,4 +21,5 @@ pub mod program;
 pub mod proof;
 pub mod report;
 pub mod rpm;
+pub mod space;
 pub mod verify;

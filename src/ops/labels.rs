@@ -12,6 +12,7 @@ mod memory;
 mod place;
 mod sealed;
 mod selection;
+mod space;
 mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub use selection::Selection;
 
 use collected::Collected;
 use log::Log;
+use space::Space;
+use worker::Run;
 
 use crate::model::config::Labels;
 use crate::model::journal::JobEnd;
@@ -81,6 +84,18 @@ pub enum RunError {
     /// A package that is asked for is not installed.
     #[error("package {0} is not installed")]
     NoSuchPackage(String),
+    /// Labels would not find room.
+    #[error("{mount}: {labels} labels may take {needed} bytes, and {available} are free; nothing was written there")]
+    NoSpace {
+        /// Where the file system is mounted.
+        mount: String,
+        /// Labels that are to be written.
+        labels: u64,
+        /// Bytes that they take at most.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -92,6 +107,7 @@ impl RunError {
         match self {
             Self::Database(error) => error.next_step(),
             Self::NoSuchPackage(name) => format!("rpm -q {name}"),
+            Self::NoSpace { mount, .. } => format!("free some space: df -h {mount}"),
             Self::Cancelled => String::new(),
         }
     }
@@ -114,6 +130,7 @@ pub fn run_by_package(
     let numbers = request.selection.numbers(&database, request.root)?;
     let collected = Mutex::new(Collected::default());
     let log = Log::new(request);
+    let space = Space::new(request);
     // What is remembered is worth its reading and writing where every file is looked at.
     let (proofs, of_proofs) =
         if *request.selection == Selection::All { Proofs::open(request.root) } else { Proofs::none() };
@@ -121,10 +138,11 @@ pub fn run_by_package(
     let together = worker::group(workers, process::open_files_limit());
     let (sender, receiver) = sync_channel(2 * workers);
     let receiver = Mutex::new(receiver);
+    let run = Run { request, collected: &collected, progress, log: &log, proofs: &proofs, space: &space, together };
 
     let read = std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| worker::work(request, &receiver, &collected, progress, &log, &proofs, together));
+            scope.spawn(|| worker::work(&run, &receiver));
         }
         let read = feed::feed(&database, request, &numbers, sender, &collected, progress);
         if read.is_err() {
@@ -132,6 +150,7 @@ pub fn run_by_package(
         }
         read
     });
+    let read = space.into_failure().map_or(read, Err);
     let (end, result) = match (read, progress.is_canceled()) {
         (Err(error), _) => (JobEnd::Failed(error.to_string()), Err(error)),
         (Ok(()), true) => (JobEnd::Cancelled, Err(RunError::Cancelled)),

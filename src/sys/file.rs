@@ -15,6 +15,7 @@ use super::root::Root;
 use crate::model::algo::HashAlgo;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::Content;
+use crate::model::space::Room;
 use crate::model::verify::{Hasher, Unavailable};
 
 /// An open regular file.
@@ -154,6 +155,19 @@ impl OpenFile {
     /// Magic number of the file system (`statfs(2)`).
     pub fn fs_magic(&self) -> io::Result<i64> {
         Ok(rustix::fs::fstatfs(&self.file)?.f_type)
+    }
+
+    /// The room that its file system has.
+    pub fn room(&self) -> io::Result<Room> {
+        let stat = rustix::fs::fstatfs(&self.file)?;
+        let number = |value: i64| u64::try_from(value).unwrap_or(0);
+        let block = number(stat.f_bsize);
+        Ok(Room {
+            magic: number(stat.f_type),
+            block,
+            available: stat.f_bavail.saturating_mul(block),
+            inodes: stat.f_files.saturating_sub(stat.f_ffree),
+        })
     }
 
     /// Whether the file system is mounted read-only.

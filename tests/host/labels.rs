@@ -165,10 +165,15 @@ struct Loop {
 
 impl Loop {
     fn new(kind: &str, folder: &std::path::Path) -> Self {
+        Self::sized(kind, folder, 400 << 20, &[])
+    }
+
+    fn sized(kind: &str, folder: &std::path::Path, size: u64, options: &[&str]) -> Self {
         let (image, target) = (folder.join("image"), folder.join("root"));
-        std::fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(size).unwrap();
         std::fs::create_dir(&target).unwrap();
-        run(format!("mkfs.{kind}"), &[OsStr::new("-q"), image.as_ref()]);
+        let options: Vec<&OsStr> = options.iter().map(OsStr::new).collect();
+        run(format!("mkfs.{kind}"), &[&options[..], &[OsStr::new("-q"), image.as_ref()]].concat());
         run("mount", &[OsStr::new("-o"), "loop".as_ref(), image.as_ref(), target.as_ref()]);
         Self { target }
     }
@@ -200,4 +205,34 @@ fn each_file_system_keeps_labels_and_a_read_only_one_is_named() {
         assert_eq!(root.report(&["relabel"]).counts.written, 2, "{kind}");
         assert!(root.label("usr/bin/hello").is_some(), "{kind}");
     }
+}
+
+/// A run that would fill the file system writes nothing, and names what it needs.
+#[test]
+fn too_little_space_is_said_before_anything_is_written() {
+    let folder = folder();
+    // 256-byte inodes and 4 KiB blocks, as distributions make them: each label takes a block.
+    let mounted = Loop::sized("ext4", folder.path(), 24 << 20, &["-I", "256", "-b", "4096", "-m", "0"]);
+    let root = PrivateRoot::at(folder, mounted.target.clone());
+    let files: Vec<_> = (0..100).map(|number| (format!("/usr/lib/many/{number}"), format!("{number}\n"))).collect();
+    let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_str(), "0755")).collect();
+    root.install(&[root.build("many", "1.0", &files, Signed::Good)]);
+    // What is left is less than a hundred blocks, but some.
+    let filler = root.join("filler");
+    let left = || {
+        let stat = rustix::fs::statfs(root.path()).unwrap();
+        stat.f_bavail * u64::try_from(stat.f_bsize).unwrap()
+    };
+    std::fs::write(&filler, vec![0; usize::try_from(left() - (60 << 12)).unwrap()]).unwrap();
+    std::fs::File::open(&filler).unwrap().sync_all().unwrap();
+    assert!((1 << 12..100 << 12).contains(&left()), "{}", left());
+
+    let (code, text) = root.imactl(&["relabel"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("100 labels may take 409600 bytes") && text.contains("free some space: df -h /"), "{text}");
+    assert!(files.iter().all(|(path, ..)| root.label(&path[1..]).is_none()));
+    // Few enough find their room, and all once there is some.
+    assert_eq!(root.report(&["relabel", "/usr/lib/many/7"]).counts.written, 1);
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(root.report(&["relabel"]).counts.written, 99);
 }

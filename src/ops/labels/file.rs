@@ -10,6 +10,7 @@ use super::Request;
 use super::memory::{Kept, Memory};
 use super::place::Places;
 use super::sealed::{self, Sealed};
+use super::space::Space;
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
 use crate::model::verify::Verifier;
@@ -239,6 +240,14 @@ impl<'a> Labeller<'a> {
 }
 
 impl Pending {
+    /// Whether its file system has room for the run's labels; a file that cannot be opened yet is not asked.
+    pub(super) fn has_room(&self, space: &Space<'_>) -> bool {
+        match self {
+            Self::Open(Open { file, before, .. }) => space.is_enough(before.dev, file),
+            Self::Sealed(_) => true,
+        }
+    }
+
     /// Device, inode number, and the label that is there.
     pub(super) fn before(&self) -> (u64, u64, Option<&[u8]>) {
         match self {

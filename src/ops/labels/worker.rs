@@ -9,6 +9,7 @@ use super::collected::Collected;
 use super::file::{Done, Examined, Labeller, Pending};
 use super::log::Log;
 use super::memory::Memory;
+use super::space::Space;
 use super::{Progress, Request, Selection};
 use crate::model::journal::Outcome;
 use crate::model::rpm::PackagedFile;
@@ -38,42 +39,51 @@ pub(super) struct Batch {
 /// A label that is to be written: the file's batch, its place in it, and the file.
 type Waiting = (Arc<Batch>, usize, Pending);
 
+/// What the threads of a run share.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) collected: &'a Mutex<Collected>,
+    pub(super) progress: &'a Progress,
+    pub(super) log: &'a Log<'a>,
+    pub(super) proofs: &'a Proofs,
+    pub(super) space: &'a Space<'a>,
+    /// Labels that a thread writes together.
+    pub(super) together: usize,
+}
+
+impl Run<'_> {
+    fn note(&self, batch: &Batch, file: &PackagedFile, done: &Done) {
+        let list_all = matches!(self.request.selection, Selection::Paths(_));
+        self.progress.done.fetch_add(1, Ordering::Relaxed);
+        Collected::file(self.collected, &file.path, done, Some((batch, file)), list_all);
+    }
+}
+
 /// Takes batches until there are none.
-pub(super) fn work(
-    request: &Request<'_>,
-    receiver: &Mutex<Receiver<Batch>>,
-    collected: &Mutex<Collected>,
-    progress: &Progress,
-    log: &Log<'_>,
-    proofs: &Proofs,
-    together: usize,
-) {
-    let memory = proofs.is_kept().then(|| Memory::new(proofs, request.trust, request.full, together));
-    let labeller = Labeller::new(request, Some(&progress.bytes), memory);
-    let list_all = matches!(request.selection, Selection::Paths(_));
-    let note = |batch: &Batch, file: &PackagedFile, done: &Done| {
-        progress.done.fetch_add(1, Ordering::Relaxed);
-        Collected::file(collected, &file.path, done, Some((batch, file)), list_all);
-    };
+pub(super) fn work(run: &Run<'_>, receiver: &Mutex<Receiver<Batch>>) {
+    let memory =
+        run.proofs.is_kept().then(|| Memory::new(run.proofs, run.request.trust, run.request.full, run.together));
+    let labeller = Labeller::new(run.request, Some(&run.progress.bytes), memory);
     let mut group: Vec<Waiting> = Vec::new();
     loop {
         let batch = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = batch else { break };
         let batch = Arc::new(batch);
         for (place, file) in batch.files.iter().enumerate() {
-            if progress.is_canceled() {
+            if run.progress.is_canceled() {
                 continue; // drain, so that the reader is not left waiting
             }
             match labeller.examine(&file.path, Some(file)) {
-                Examined::Done(done) => note(&batch, file, &done),
+                Examined::Done(done) => run.note(&batch, file, &done),
                 Examined::Write(pending) => group.push((batch.clone(), place, pending)),
             }
-            if group.len() >= together {
-                settle(&labeller, log, std::mem::take(&mut group), note);
+            if group.len() >= run.together {
+                settle(run, &labeller, std::mem::take(&mut group));
             }
         }
     }
-    settle(&labeller, log, group, note);
+    settle(run, &labeller, group);
     labeller.finish();
 }
 
@@ -84,13 +94,18 @@ fn intent((batch, place, pending): &Waiting) -> Option<NewIntent<'_>> {
 }
 
 /// Notes what is going to be written, writes it, and notes what became of it.
-fn settle(labeller: &Labeller<'_>, log: &Log<'_>, group: Vec<Waiting>, note: impl Fn(&Batch, &PackagedFile, &Done)) {
+fn settle(run: &Run<'_>, labeller: &Labeller<'_>, group: Vec<Waiting>) {
+    if !group.iter().all(|(_, _, pending)| pending.has_room(run.space)) {
+        // The run ends with that, whatever else it found.
+        run.progress.cancel.store(true, Ordering::Relaxed);
+        return;
+    }
     // Each has its file: a label's place in the group is that of its intent.
     let intents: Vec<_> = group.iter().filter_map(intent).collect();
     if intents.is_empty() {
         return;
     }
-    let noted = log.intend(&intents);
+    let noted = run.log.intend(&intents);
     let mut outcomes = Vec::new();
     for (place_in_group, (batch, place, pending)) in (0..).zip(group) {
         let Some(file) = batch.files.get(place) else { continue };
@@ -101,9 +116,9 @@ fn settle(labeller: &Labeller<'_>, log: &Log<'_>, group: Vec<Waiting>, note: imp
         if let Ok(Some(first)) = noted {
             outcomes.push((first + place_in_group, if done.written { Outcome::Written } else { Outcome::NotWritten }));
         }
-        note(&batch, file, &done);
+        run.note(&batch, file, &done);
     }
-    log.done(&outcomes);
+    run.log.done(&outcomes);
 }
 
 #[cfg(test)]
