@@ -65,6 +65,20 @@ fn a_run_is_recorded_and_can_be_put_back() {
     assert_eq!(text.matches("by uid 0").count(), 3, "{text}");
 }
 
+/// Labels are not held up for long by somebody else who writes them; what is written then is not recorded, and that is said.
+#[test]
+fn a_lock_that_is_held_does_not_keep_labels_back() {
+    let root = PrivateRoot::new();
+    root.install(&[root.build("hello", "1.0", FILES, Signed::Good)]);
+    std::fs::create_dir_all(root.join("var/lib/imad")).unwrap();
+    let lock = std::fs::File::create(root.join("var/lib/imad/labels.lock")).unwrap();
+    lock.lock().unwrap();
+    let report = root.report(&["relabel"]);
+    assert_eq!(report.counts.written, 2);
+    assert!(report.problems.iter().any(|problem| problem.what.contains("not recorded")), "{report:?}");
+    assert!(!root.join("var/lib/imad/labels.journal").exists());
+}
+
 #[test]
 fn states_of_changed_foreign_and_unsigned_files() {
     let root = PrivateRoot::new();

@@ -255,16 +255,6 @@ impl Pending {
             Self::Sealed(sealed) => sealed.before(),
         }
     }
-
-    /// It is not written, for this reason.
-    pub(super) fn leave(self, why: &str) -> Done {
-        let judged = match self {
-            Self::Open(open) => open.judged,
-            Self::Sealed(sealed) => sealed.into_judged(),
-        };
-        let reason = format!("{}; not written: {why}", judged.reason);
-        Done::judged(Judged { reason, ..judged })
-    }
 }
 
 impl Open {

@@ -1,8 +1,9 @@
 //! What a run notes before it writes labels: the lock that keeps others from writing meanwhile, and the label journal.
 //!
-//! Both are opened with the first label that is to be written: a run that finds nothing to do leaves no trace. Where the
-//! journal cannot be written (a full or read-only /var), labels are written all the same, and that is said: a missing label
-//! may keep the machine from booting, a missing record only keeps a job from being reverted.
+//! Both are opened with the first label that is to be written: a run that finds nothing to do leaves no trace. Where they
+//! cannot be had (a full or read-only /var, somebody else who writes labels for long), labels are written all the same, and
+//! that is said: a missing label may keep the machine from booting, a missing record only keeps a job from being reverted.
+//! Two runs at once do no harm either: each looks at the label once more before it writes its own.
 #![forbid(unsafe_code)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,8 @@ use crate::sys::label_journal::{JournalError, LIMIT, LabelJournal, NewIntent, Ne
 use crate::sys::lock::{LabelLock, LockError};
 use crate::sys::root::Root;
 
-/// How long a run waits for another one.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run waits for another process to give the lock back.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The lock and the journal of a run, shared by its threads.
 #[derive(Debug)]
@@ -43,8 +44,6 @@ enum Stage {
     Recorded(Box<LabelJournal>),
     /// Labels are written, and not recorded.
     Unrecorded,
-    /// Somebody else writes labels.
-    Held(String),
 }
 
 impl<'a> Log<'a> {
@@ -66,33 +65,35 @@ impl<'a> Log<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes labels that are going to be written, durably. Gives the number of the first, where they are recorded; an `Err`
-    /// is the reason for which they may not be written.
-    pub(super) fn intend(&self, intents: &[NewIntent<'_>]) -> Result<Option<u64>, String> {
+    /// Notes labels that are going to be written, durably. Gives the number of the first, where they are recorded.
+    pub(super) fn intend(&self, intents: &[NewIntent<'_>]) -> Option<u64> {
         let mut state = self.lock();
         if let Stage::Before = state.stage {
             self.open(&mut state);
         }
         let intended = match &state.stage {
-            Stage::Held(why) => return Err(why.clone()),
-            Stage::Before | Stage::Unrecorded => return Ok(None),
+            Stage::Before | Stage::Unrecorded => return None,
             Stage::Recorded(journal) => journal.intend(intents),
         };
         if let Err(error) = &intended {
             state.problems.push(unrecorded(error));
             state.stage = Stage::Unrecorded;
         }
-        Ok(intended.ok())
+        intended.ok()
     }
 
     fn open(&self, state: &mut State) {
-        let lock = match LabelLock::take(self.root, PATIENCE) {
-            Ok(lock) => lock,
-            Err(error @ LockError::Held { .. }) => {
-                state.problems.push(Problem::new(error.to_string(), error.next_step()));
-                state.stage = Stage::Held(error.to_string());
+        let lock = match LabelLock::take(self.root, Duration::ZERO) {
+            // A transaction's run of the daemon beside its run over everything: it does not wait for that.
+            Err(LockError::Held { pid, .. }) if pid == Some(std::process::id()) => {
+                state.stage = Stage::Unrecorded;
                 return;
             }
+            Err(LockError::Held { .. }) => LabelLock::take(self.root, PATIENCE),
+            taken => taken,
+        };
+        let lock = match lock {
+            Ok(lock) => lock,
             Err(error) => {
                 let what = format!("{error}; labels are written all the same, and not recorded");
                 state.problems.push(Problem::new(what, error.next_step()));

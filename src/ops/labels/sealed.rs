@@ -62,11 +62,6 @@ impl Sealed {
         (dev, ino, self.old.as_deref())
     }
 
-    /// What is to be said of it.
-    pub(super) fn into_judged(self) -> Judged {
-        self.judged
-    }
-
     /// Writes the label, opens the file and has it judged; the old label comes back unless the new one is good. `None`:
     /// somebody labelled it meanwhile.
     pub(super) fn write(

@@ -109,11 +109,8 @@ fn settle(run: &Run<'_>, labeller: &Labeller<'_>, group: Vec<Waiting>) {
     let mut outcomes = Vec::new();
     for (place_in_group, (batch, place, pending)) in (0..).zip(group) {
         let Some(file) = batch.files.get(place) else { continue };
-        let done = match &noted {
-            Ok(_) => labeller.settle(&file.path, Some(file), pending),
-            Err(why) => pending.leave(why),
-        };
-        if let Ok(Some(first)) = noted {
+        let done = labeller.settle(&file.path, Some(file), pending);
+        if let Some(first) = noted {
             outcomes.push((first + place_in_group, if done.written { Outcome::Written } else { Outcome::NotWritten }));
         }
         run.note(&batch, file, &done);
