@@ -183,7 +183,8 @@ pub struct LabelReport {
     pub files: Vec<FileReport>,
     /// What kept the run from being complete.
     pub problems: Vec<Problem>,
-    /// Those of them that concern the lock and the journal of labels, not packages and files.
+    /// What concerns the files in `/var/lib/imad`: those of them that keep labels from being recorded, and what keeps
+    /// verified files from being remembered, which takes nothing from the run.
     #[serde(skip)]
     pub of_journal: Vec<Problem>,
 }

@@ -132,7 +132,7 @@ pub fn run_by_package(
     let log = Log::new(request);
     let space = Space::new(request);
     // What is remembered is worth its reading and writing where every file is looked at.
-    let (proofs, of_proofs) =
+    let (proofs, mut of_proofs) =
         if *request.selection == Selection::All { Proofs::open(request.root) } else { Proofs::none() };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let together = worker::group(workers, process::open_files_limit());
@@ -157,10 +157,9 @@ pub fn run_by_package(
         (Ok(()), false) => (JobEnd::Finished, Ok(())),
     };
     let judged_all = result.is_ok() && *request.selection == Selection::All;
-    let mut of_log = log.end(end, judged_all);
-    of_log.extend(of_proofs);
+    let of_log = log.end(end, judged_all);
     if let Err(error) = proofs.save(judged_all) {
-        of_log.push(Problem::new(
+        of_proofs.push(Problem::new(
             format!("what was verified cannot be remembered in {FOLDER}: {error}"),
             format!("findmnt -T {FOLDER}; df -h {FOLDER}"),
         ));
@@ -168,7 +167,7 @@ pub fn run_by_package(
     result?;
     let mut found = Collected::into_found(collected);
     found.0.problems.extend(no_privilege.into_iter().chain(of_log.iter().cloned()));
-    found.0.of_journal = of_log;
+    found.0.of_journal = of_log.into_iter().chain(of_proofs).collect();
     found.0.counts.packages = numbers.len() as u64;
     found.0.counts.counted_time_us = clock::wall_us();
     found.0.counts.duration_us = clock::since_boot_us() - begin;

@@ -59,7 +59,8 @@ impl Proofs {
     /// What the running system remembers. Of another root nothing is believed and nothing is left there: who made it may
     /// have written anything into such a file.
     pub fn open(root: &Root) -> (Self, Vec<Problem>) {
-        if !root.is_running() {
+        // Nobody but root may read or write it.
+        if !root.is_running() || !rustix::process::geteuid().is_root() {
             return Self::open_at(None);
         }
         match StateDir::create(root) {
