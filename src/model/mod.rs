@@ -8,6 +8,7 @@ pub mod command_line;
 pub mod config;
 mod der;
 pub mod diagnostic;
+pub mod ecdsa;
 pub mod explain;
 pub mod hex;
 pub mod image;
