@@ -319,4 +319,4 @@ fn authority_key_id(mut value: &[u8]) -> Option<&[u8]> {
 mod tests;
 
 #[cfg(test)]
-pub(super) use tests::self_signed_for_tests;
+pub(crate) use tests::self_signed_for_tests;

@@ -34,7 +34,7 @@ fn builder(subject: &str, key: &PKey<Private>) -> X509Builder {
 }
 
 /// A certificate with a subject key identifier, for tests that need a key to trust.
-pub(in super::super) fn self_signed_for_tests(name: &str, key: &PKey<Private>) -> Certificate {
+pub(crate) fn self_signed_for_tests(name: &str, key: &PKey<Private>) -> Certificate {
     let mut cert = builder(name, key);
     cert.set_issuer_name(&common_name(name)).unwrap();
     let skid = SubjectKeyIdentifier::new().build(&cert.x509v3_context(None, None)).unwrap();

@@ -102,10 +102,6 @@ pub struct Facts<'a> {
     pub packaged: Option<Packaged<'a>>,
     /// `security.ima` as it is.
     pub label: Option<&'a [u8]>,
-    /// Type byte of `security.evm`, if there is one.
-    pub evm_type: Option<u8>,
-    /// Immutable or append-only inode.
-    pub immutable: bool,
 }
 
 /// What the package says of a file.
@@ -128,10 +124,16 @@ pub struct Judged {
     pub key_id: Option<KeyId>,
 }
 
-/// Content that can be hashed: the open file. Each algorithm is asked for at most once.
+/// The open file, asked only for what its state depends on: an answer may cost as much as the file is long.
 pub trait Content {
     /// The digest, or why there is none.
     fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String>;
+
+    /// Type byte of `security.evm`, if there is one.
+    fn evm_type(&mut self) -> Result<Option<u8>, String>;
+
+    /// Whether the inode is immutable or append-only.
+    fn is_immutable(&mut self) -> bool;
 }
 
 /// How one label fares against the content.
@@ -154,7 +156,7 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
             return judged(State::Good, format!("the signature by key {id} verifies"), Some(*id));
         }
         Some(Fit::Unsupported(why)) => return judged(State::Unsupported, why.clone(), None),
-        Some(Fit::Hash { .. }) if facts.evm_type == Some(EVM_PORTABLE_SIGNATURE) => {
+        Some(Fit::Hash { .. }) if content.evm_type()? == Some(EVM_PORTABLE_SIGNATURE) => {
             let why = "a hash label under a portable EVM signature, which imad does not judge".to_owned();
             return judged(State::Unsupported, why, None);
         }
@@ -176,7 +178,7 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
     };
 
     match fit(signature, verifier, content)? {
-        Fit::Good(id) if facts.immutable => {
+        Fit::Good(id) if content.is_immutable() => {
             judged(State::Immutable, "the inode is immutable or append-only (chattr -i -a)".to_owned(), Some(id))
         }
         Fit::Good(id) => {
@@ -227,7 +229,7 @@ fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> 
             if verifier.trust().with_id(signature.key_id).is_empty() {
                 return Ok(Fit::UnknownKey(signature.key_id));
             }
-            match verifier.verify(&signature, &content.digest(algo)?) {
+            match verifier.verify_label(label, &signature, &content.digest(algo)?) {
                 Verdict::Good => Fit::Good(signature.key_id),
                 Verdict::Bad => Fit::Bad(signature.key_id),
                 Verdict::UnknownKey(id) => Fit::UnknownKey(id),

@@ -32,19 +32,35 @@ impl Signer {
     }
 }
 
-struct Bytes(&'static [u8]);
+/// A file with this content.
+#[derive(Clone, Copy)]
+struct Inode {
+    content: &'static [u8],
+    evm_type: Option<u8>,
+    immutable: bool,
+}
 
-impl Content for Bytes {
+impl Content for Inode {
     fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
-        digest(algo, self.0).map_err(|error| error.to_string())
+        digest(algo, self.content).map_err(|error| error.to_string())
+    }
+
+    fn evm_type(&mut self) -> Result<Option<u8>, String> {
+        Ok(self.evm_type)
+    }
+
+    fn is_immutable(&mut self) -> bool {
+        self.immutable
     }
 }
 
 const CONTENT: &[u8] = b"#!/bin/sh\n";
 
-/// The state of a file with this content.
-fn state(facts: Facts<'_>, trust: &Trust, content: &'static [u8]) -> State {
-    judge(&facts, &mut trust.verifier(), &mut Bytes(content)).unwrap().state
+const PLAIN: Inode = Inode { content: CONTENT, evm_type: None, immutable: false };
+const CHANGED: Inode = Inode { content: b"changed", ..PLAIN };
+
+fn state(facts: Facts<'_>, trust: &Trust, mut inode: Inode) -> State {
+    judge(&facts, &mut trust.verifier(), &mut inode).unwrap().state
 }
 
 #[test]
@@ -56,42 +72,37 @@ fn every_state_of_an_open_file() {
     let wrong = signer.label(b"other content");
     let hash_label = [&[4, 4], &hash[..]].concat();
     let packaged = |signature| Some(Packaged { signature, digest: Some((HashAlgo::Sha256, &hash[..])) });
-    let facts = |packaged, label| Facts { packaged, label, evm_type: None, immutable: false };
+    let facts = |packaged, label| Facts { packaged, label };
     let by_us = packaged(Some(&ours[..]));
 
-    let table: &[(&str, Facts<'_>, &'static [u8], State)] = &[
-        ("labelled", facts(by_us, Some(&ours)), CONTENT, State::Good),
-        ("labelled, no package", facts(None, Some(&ours)), CONTENT, State::Good),
-        ("no label", facts(by_us, None), CONTENT, State::Missing),
-        ("label of an older version", facts(by_us, Some(&wrong)), CONTENT, State::Stale),
-        ("label by a key not trusted", facts(by_us, Some(&theirs)), CONTENT, State::Stale),
-        ("malformed label", facts(by_us, Some(&[3, 2])), CONTENT, State::Stale),
-        ("the kernel's hash label", facts(by_us, Some(&hash_label)), CONTENT, State::Hash),
-        ("changed, label left", facts(by_us, Some(&ours)), b"changed", State::Modified),
-        ("changed, no label", facts(by_us, None), b"changed", State::Modified),
-        ("package signed by a stranger", facts(packaged(Some(&theirs)), None), CONTENT, State::UntrustedKey),
-        ("both by a stranger", facts(packaged(Some(&theirs)), Some(&theirs)), CONTENT, State::UntrustedKey),
-        ("unsigned package", facts(packaged(None), None), CONTENT, State::Unsigned),
-        ("package with a wrong signature", facts(packaged(Some(&wrong)), None), CONTENT, State::Unsigned),
-        ("package with half a signature", facts(packaged(Some(&ours[..20])), None), CONTENT, State::Unsigned),
-        ("no package", facts(None, None), CONTENT, State::Foreign),
-        ("fs-verity label", facts(by_us, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
-        (
-            "label with an unknown hash",
-            facts(by_us, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])),
-            CONTENT,
-            State::Unsupported,
-        ),
-        ("immutable", Facts { immutable: true, ..facts(by_us, None) }, CONTENT, State::Immutable),
+    let table: &[(&str, Facts<'_>, Inode, State)] = &[
+        ("labelled", facts(by_us, Some(&ours)), PLAIN, State::Good),
+        ("labelled, no package", facts(None, Some(&ours)), PLAIN, State::Good),
+        ("no label", facts(by_us, None), PLAIN, State::Missing),
+        ("label of an older version", facts(by_us, Some(&wrong)), PLAIN, State::Stale),
+        ("label by a key not trusted", facts(by_us, Some(&theirs)), PLAIN, State::Stale),
+        ("malformed label", facts(by_us, Some(&[3, 2])), PLAIN, State::Stale),
+        ("the kernel's hash label", facts(by_us, Some(&hash_label)), PLAIN, State::Hash),
+        ("changed, label left", facts(by_us, Some(&ours)), CHANGED, State::Modified),
+        ("changed, no label", facts(by_us, None), CHANGED, State::Modified),
+        ("package signed by a stranger", facts(packaged(Some(&theirs)), None), PLAIN, State::UntrustedKey),
+        ("both by a stranger", facts(packaged(Some(&theirs)), Some(&theirs)), PLAIN, State::UntrustedKey),
+        ("unsigned package", facts(packaged(None), None), PLAIN, State::Unsigned),
+        ("package with a wrong signature", facts(packaged(Some(&wrong)), None), PLAIN, State::Unsigned),
+        ("package with half a signature", facts(packaged(Some(&ours[..20])), None), PLAIN, State::Unsigned),
+        ("no package", facts(None, None), PLAIN, State::Foreign),
+        ("fs-verity label", facts(by_us, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), PLAIN, State::Unsupported),
+        ("label with an unknown hash", facts(by_us, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])), PLAIN, State::Unsupported),
+        ("immutable", facts(by_us, None), Inode { immutable: true, ..PLAIN }, State::Immutable),
         (
             "hash under a portable EVM signature",
-            Facts { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..facts(by_us, Some(&hash_label)) },
-            CONTENT,
+            facts(by_us, Some(&hash_label)),
+            Inode { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..PLAIN },
             State::Unsupported,
         ),
     ];
-    for (name, facts, content, expected) in table {
-        assert_eq!(state(*facts, &trust, content), *expected, "{name}");
+    for (name, facts, inode, expected) in table {
+        assert_eq!(state(*facts, &trust, *inode), *expected, "{name}");
     }
 }
 

@@ -32,8 +32,7 @@ pub fn read(root: &Root, path: &str, trust: &Trust) -> Result<Option<PolicyFile>
     };
     let bytes = file.read(LIMIT).map_err(|error| error.to_string())?;
     let label = file.label().map_err(|error| error.to_string())?;
-    let evm_type = file.evm_type().map_err(|error| error.to_string())?;
-    let facts = Facts { packaged: None, label: label.as_deref(), evm_type, immutable: false };
+    let facts = Facts { packaged: None, label: label.as_deref() };
     Ok(Some(PolicyFile {
         sha256: hex(&file.digest(HashAlgo::Sha256)?),
         outline: outline(&bytes),

@@ -179,7 +179,7 @@ fn ready(root: &Root, target: Target, same_boot: bool) -> Result<Ready, Left> {
         };
         return Err(Left::new(reason));
     }
-    if file.immutable() {
+    if file.is_immutable() {
         let path = String::from_utf8_lossy(&target.path).into_owned();
         return Err(Left("it has the immutable or append-only attribute".to_owned(), format!("chattr -ia {path}")));
     }

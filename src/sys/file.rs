@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{IFlags, OFlags, XattrFlags};
+use rustix::fs::{FileType, IFlags, OFlags, XattrFlags};
 
 use super::root::Root;
 use crate::model::algo::HashAlgo;
@@ -22,6 +22,8 @@ use crate::model::verify::{Hasher, Unavailable};
 #[derive(Debug)]
 pub struct OpenFile {
     file: File,
+    /// What it was when it was opened.
+    opened: Identity,
     /// Digests made so far: a label and its package mostly name the same algorithm.
     digests: Vec<(HashAlgo, Vec<u8>)>,
     /// Bytes hashed so far.
@@ -92,10 +94,11 @@ impl OpenFile {
     /// Takes an open descriptor, if it is a regular file's.
     pub fn from_fd(fd: OwnedFd) -> Result<Self, OpenError> {
         let file = File::from(fd);
-        if !file.metadata()?.is_file() {
+        let opened = identity(&file)?;
+        if !FileType::from_raw_mode(opened.mode).is_file() {
             return Err(OpenError::NotRegular);
         }
-        Ok(Self { file, digests: Vec::new(), hashed: 0, meter: None })
+        Ok(Self { file, opened, digests: Vec::new(), hashed: 0, meter: None })
     }
 
     /// Counts hashed bytes there too, while they are hashed: a large file takes its time.
@@ -106,14 +109,12 @@ impl OpenFile {
 
     /// Who the file is and what state its content is in.
     pub fn identity(&self) -> io::Result<Identity> {
-        let stat = rustix::fs::fstat(&self.file)?;
-        Ok(Identity {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            mtime: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
-            mode: stat.st_mode,
-        })
+        identity(&self.file)
+    }
+
+    /// What [`OpenFile::identity`] was when the file was opened.
+    pub const fn opened(&self) -> &Identity {
+        &self.opened
     }
 
     /// Owner and group, as the mount shows them.
@@ -148,7 +149,7 @@ impl OpenFile {
     }
 
     /// Whether the inode is immutable or append-only; `false` where the file system has no such flags.
-    pub fn immutable(&self) -> bool {
+    pub fn is_immutable(&self) -> bool {
         rustix::fs::ioctl_getflags(&self.file).is_ok_and(|flags| flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND))
     }
 
@@ -176,9 +177,11 @@ impl OpenFile {
         Ok(rustix::fs::fstatfs(&self.file)?.f_flags & ST_RDONLY != 0)
     }
 
-    /// Forgets the digests made so far, because the content changed.
-    pub fn forget_digests(&mut self) {
+    /// Begins anew, because the file changed: it counts as opened now.
+    pub fn look_again(&mut self) -> io::Result<()> {
         self.digests.clear();
+        self.opened = self.identity()?;
+        Ok(())
     }
 
     /// The digest by this algorithm, if it was made already.
@@ -208,7 +211,8 @@ impl OpenFile {
         })
     }
 
-    /// Reads the whole content into a hasher.
+    /// Reads the whole content into a hasher. It ends where the file ended when it was opened, as for the kernel
+    /// (`ima_calc_file_hash_tfm()`: `i_size_read()`), without asking for more; files that tell no size are read to the end.
     fn read_into(&mut self, hasher: &mut Hasher, chunk: &mut [u8]) -> Result<(), String> {
         let mut at = 0;
         loop {
@@ -223,6 +227,9 @@ impl OpenFile {
             self.hashed += read as u64;
             if let Some(meter) = &self.meter {
                 meter.fetch_add(read as u64, Ordering::Relaxed);
+            }
+            if at == self.opened.size {
+                return Ok(());
             }
         }
     }
@@ -257,6 +264,25 @@ impl Content for OpenFile {
         self.digests.push((algo, digest.clone()));
         Ok(digest)
     }
+
+    fn evm_type(&mut self) -> Result<Option<u8>, String> {
+        Self::evm_type(self).map_err(|error| error.to_string())
+    }
+
+    fn is_immutable(&mut self) -> bool {
+        Self::is_immutable(self)
+    }
+}
+
+fn identity(file: impl AsFd) -> io::Result<Identity> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(Identity {
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mtime: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+        mode: stat.st_mode,
+    })
 }
 
 fn xattr(file: impl AsFd, name: &str) -> io::Result<Option<Vec<u8>>> {

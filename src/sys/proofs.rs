@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, Stat};
 
 use super::clock;
 use super::file::OpenFile;
@@ -20,12 +20,12 @@ use super::root::{Root, read_limited};
 use super::state_dir::{FOLDER, StateDir};
 use crate::model::algo::HashAlgo;
 use crate::model::label::{KeyId, Label};
-use crate::model::proof::{Digests, FileFacts, Proven, Statement, Unusable, spki};
+use crate::model::proof::{FileFacts, Proven, Statement, Unusable, VerifiedFiles, spki};
 use crate::model::report::Problem;
-use crate::model::verify::Trust;
+use crate::model::verify::{Hasher, Known, Trust};
 
-/// Digests of files, in `/var/lib/imad`.
-pub const DIGESTS: &str = "proofs";
+/// Files whose label verified, in `/var/lib/imad`.
+pub const VERIFIED: &str = "verified-files";
 /// Proven signatures, there too.
 pub const PROVEN: &str = "proven-signatures";
 /// Neither file is longer: more than two million files.
@@ -48,8 +48,10 @@ pub struct Proofs {
 
 #[derive(Debug)]
 struct Inner {
-    digests: Digests,
+    verified: VerifiedFiles,
     proven: Proven,
+    /// Of SHA-256; `None` where OpenSSL has none: then nothing is remembered.
+    hasher: Option<Hasher>,
     /// SHA-256 of the keys of certificates that were asked for (DER).
     keys: Vec<(Vec<u8>, [u8; 32])>,
     changed: bool,
@@ -93,20 +95,20 @@ impl Proofs {
                 None
             })
         };
-        let (digests, proven) = (read(DIGESTS), read(PROVEN));
+        let (verified, proven) = (read(VERIFIED), read(PROVEN));
         let dropped = |name: &str, why: Unusable| {
             let shown = dir.as_ref().map(|dir| dir.shown(name)).unwrap_or_default();
             Problem::new(format!("{shown}: {why}; what it held is found out again"), "nothing is to be done")
         };
-        let digests = digests.map_or_else(
-            || Digests::new(boot, offset),
+        let verified = verified.map_or_else(
+            || VerifiedFiles::new(boot, offset),
             |bytes| {
-                Digests::parse(&bytes, boot, offset).unwrap_or_else(|why| {
+                VerifiedFiles::parse(&bytes, boot, offset).unwrap_or_else(|why| {
                     // Another boot, or another time, is as it should be.
                     if why == Unusable::Damaged {
-                        problems.push(dropped(DIGESTS, why));
+                        problems.push(dropped(VERIFIED, why));
                     }
-                    Digests::new(boot, offset)
+                    VerifiedFiles::new(boot, offset)
                 })
             },
         );
@@ -116,7 +118,8 @@ impl Proofs {
                 Proven::default()
             })
         });
-        let inner = Mutex::new(Inner { digests, proven, keys: Vec::new(), changed: false });
+        let hasher = Hasher::new(HashAlgo::Sha256).ok();
+        let inner = Mutex::new(Inner { verified, proven, hasher, keys: Vec::new(), changed: false });
         (Self { inner, dir, offset, tick: clock::tick_ns() }, problems)
     }
 
@@ -124,67 +127,72 @@ impl Proofs {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The remembered digest of a file with these facts.
-    pub fn digest(&self, facts: &FileFacts, algo: HashAlgo) -> Option<Vec<u8>> {
+    /// Whether something is remembered of a file with these facts.
+    pub fn knows(&self, facts: &FileFacts) -> bool {
+        facts.ctime <= clock::coarse_ns() && self.lock().verified.get(facts).is_some()
+    }
+
+    /// Whether a file with these facts has this label, which verified by a key that is still trusted: it need not be
+    /// opened.
+    pub fn holds(&self, facts: &FileFacts, label: &[u8], trust: &Trust) -> bool {
         if facts.ctime > clock::coarse_ns() {
-            return None;
+            return false;
         }
-        self.lock().digests.get(facts, algo).map(<[u8]>::to_vec)
+        let mut inner = self.lock();
+        let Some(known) = inner.verified.get(facts) else { return false };
+        inner.statements(label, trust, &[]).contains(&known)
     }
 
-    /// Remembers a digest. The facts are those of [`Sighting::confirm`] or [`Ripening`].
-    pub fn note(&self, facts: &FileFacts, algo: HashAlgo, digest: &[u8]) {
+    /// Remembers a file whose label verified by one of the trusted keys; by which one is known where only one has the id
+    /// that the label names. The facts are those of [`Sighting::confirm`] or [`Ripening`].
+    pub fn note(&self, facts: &FileFacts, label: &[u8], trust: &Trust) {
         let mut inner = self.lock();
-        inner.digests.note(facts, algo, digest);
+        if let [statement] = inner.statements(label, trust, &[])[..] {
+            inner.verified.note(facts, statement);
+            inner.changed = true;
+        }
+    }
+
+    /// Forgets a file: what was remembered of it is not so.
+    pub fn forget(&self, facts: &FileFacts) {
+        let mut inner = self.lock();
+        inner.verified.forget(facts);
         inner.changed = true;
-    }
-
-    /// Whether this label's signature over this digest was verified by one of the trusted keys before.
-    pub fn is_proven(&self, label: &[u8], trust: &Trust, digest: &[u8]) -> bool {
-        let mut inner = self.lock();
-        let statements = inner.statements(label, trust, digest);
-        statements.iter().any(|statement| inner.proven.has(statement))
     }
 
     /// Remembers that this label's signature over this digest verified. Where several trusted keys have the id that it
     /// names it is not known which one it was, and nothing is remembered.
     pub fn prove(&self, label: &[u8], trust: &Trust, digest: &[u8]) {
         let mut inner = self.lock();
-        if let [statement] = inner.statements(label, trust, digest)[..] {
+        if let [statement] = inner.statements(label, trust, digest)[..]
+            && !inner.proven.has(&statement)
+        {
             inner.proven.note(statement);
             inner.changed = true;
         }
     }
 
-    /// Whether a file with these facts has content over which this label's signature was verified by a key that is still
-    /// trusted: neither reading nor verifying is needed.
-    pub fn holds(&self, facts: &FileFacts, label: &[u8], trust: &Trust) -> bool {
-        let Ok(Label::Signature(signature)) = Label::parse(label) else { return false };
-        let digest = signature.hash_algo().and_then(|algo| self.digest(facts, algo));
-        digest.is_some_and(|digest| self.is_proven(label, trust, &digest))
-    }
-
     /// Writes what is remembered, if it changed. After a run over every file `all` forgets what that run did not meet.
-    /// Where the clock was set back meanwhile, no digest is kept.
+    /// Where the clock was set back meanwhile, no file is.
     pub fn save(&self, all: bool) -> io::Result<()> {
         let mut inner = self.lock();
-        if clock::wall_offset_ns() < self.offset.saturating_sub(Digests::JITTER) {
+        if clock::wall_offset_ns() < self.offset.saturating_sub(VerifiedFiles::JITTER) {
             let boot = clock::boot_id().unwrap_or_default();
-            inner.digests = Digests::new(boot, clock::wall_offset_ns());
+            inner.verified = VerifiedFiles::new(boot, clock::wall_offset_ns());
             inner.changed = true;
         }
         if all {
-            let before = (inner.digests.len(), inner.proven.len());
-            inner.digests.prune();
+            let before = (inner.verified.len(), inner.proven.len());
+            inner.verified.prune();
             inner.proven.prune();
-            inner.changed |= before != (inner.digests.len(), inner.proven.len());
+            inner.changed |= before != (inner.verified.len(), inner.proven.len());
         }
         if !inner.changed {
             return Ok(());
         }
-        let (digests, proven) = (inner.digests.bytes(), inner.proven.bytes());
+        let (verified, proven) = (inner.verified.bytes(), inner.proven.bytes());
         let Some(dir) = &self.dir else { return Ok(()) };
-        for (name, bytes) in [(DIGESTS, digests), (PROVEN, proven)] {
+        for (name, bytes) in [(VERIFIED, verified), (PROVEN, proven)] {
             let write = || {
                 let mut file = dir.begin(name)?;
                 file.write_all(&bytes)?;
@@ -207,7 +215,7 @@ impl Proofs {
     /// How many files and signatures are remembered.
     pub fn len(&self) -> (usize, usize) {
         let inner = self.lock();
-        (inner.digests.len(), inner.proven.len())
+        (inner.verified.len(), inner.proven.len())
     }
 
     /// Whether nothing is remembered.
@@ -218,6 +226,14 @@ impl Proofs {
     /// Whether a change now would get another time than this.
     fn is_past(&self, ctime: i64) -> bool {
         ctime.saturating_add(TICKS * self.tick) <= clock::coarse_ns()
+    }
+}
+
+impl Known for Proofs {
+    fn is_proven(&self, label: &[u8], trust: &Trust, digest: &[u8]) -> bool {
+        let mut inner = self.lock();
+        let statements = inner.statements(label, trust, digest);
+        statements.iter().any(|statement| inner.proven.has(statement))
     }
 }
 
@@ -233,7 +249,8 @@ impl Inner {
             if known.is_none() {
                 self.keys.push((certificate.der().to_vec(), key));
             }
-            statements.extend(Statement::new(label, &key, digest));
+            let hasher = self.hasher.as_mut();
+            statements.extend(hasher.and_then(|hasher| Statement::new(hasher, label, &key, digest)));
         }
         statements
     }
@@ -250,31 +267,40 @@ fn private(dir: &StateDir, name: &str) -> io::Result<Option<Vec<u8>>> {
     read_limited(file, LIMIT).map(Some)
 }
 
+/// The facts of what is at a path of the running system; `None` where nothing is there, or its times are out of what can
+/// be compared. Links on the way are followed, the last one is not.
+pub fn facts_at(path: &[u8]) -> Option<FileFacts> {
+    of_stat(&rustix::fs::lstat(path).ok()?)
+}
+
 /// The facts of an open file; `None` where its times are out of what can be compared.
 pub fn facts(file: impl AsFd) -> io::Result<Option<FileFacts>> {
-    let stat = rustix::fs::fstat(file)?;
+    Ok(of_stat(&rustix::fs::fstat(file)?))
+}
+
+fn of_stat(stat: &Stat) -> Option<FileFacts> {
     let time = |seconds: i64, nanoseconds: u64| {
         seconds.checked_mul(1_000_000_000)?.checked_add(i64::try_from(nanoseconds).ok()?)
     };
     let size = u64::try_from(stat.st_size).ok();
-    let times = time(stat.st_mtime, stat.st_mtime_nsec).zip(time(stat.st_ctime, stat.st_ctime_nsec));
-    Ok(size.zip(times).map(|(size, (mtime, ctime))| FileFacts {
+    Some(FileFacts {
         dev: stat.st_dev,
         ino: stat.st_ino,
-        size,
-        mtime,
-        ctime,
-    }))
+        size: size?,
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec)?,
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec)?,
+    })
 }
 
-/// A file before it is hashed: nobody could write to it, and its last change is so long ago that the next one shows.
+/// A file before its label is read and it is hashed: nobody could write to it, and its last change is so long ago that the
+/// next one shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Sighting {
     facts: FileFacts,
 }
 
 impl Sighting {
-    /// Looks at a file that is going to be hashed. `None`: its digest cannot be remembered.
+    /// Looks at a file whose label is going to be verified. `None`: it cannot be remembered.
     pub fn begin(proofs: &Proofs, file: &OpenFile) -> Option<Self> {
         if !FILE_SYSTEMS.contains(&file.fs_magic().ok()?) {
             return None;
@@ -290,7 +316,7 @@ impl Sighting {
         &self.facts
     }
 
-    /// Looks again, after it was hashed and judged and where nothing is written: the facts that its digest belongs to.
+    /// Looks again, after it was judged and where nothing is written: the facts that its label and content belong to.
     pub fn confirm(self, file: &OpenFile) -> Option<FileFacts> {
         no_writer(file).ok()?;
         (facts(file).ok()?? == self.facts).then_some(self.facts)
@@ -320,13 +346,16 @@ impl Sealed {
     }
 }
 
+/// A file whose label was written, what it was then, and the label.
+type Ripe = (Sealed, FileFacts, Vec<u8>);
+
 /// Files whose label was just written: their last change is ours, and another one within the same tick of the clock
 /// would not show. They are kept from writers, some milliseconds each, until it would. Each thread has its own.
 #[derive(Debug)]
 pub struct Ripening {
     /// Files that are held open at most.
     most: usize,
-    files: VecDeque<(Sealed, FileFacts, HashAlgo, Vec<u8>)>,
+    files: VecDeque<Ripe>,
 }
 
 impl Ripening {
@@ -336,23 +365,23 @@ impl Ripening {
     }
 
     /// Takes a file over after its label was written, and notes those whose time has come.
-    pub fn push(&mut self, proofs: &Proofs, sealed: Sealed, algo: HashAlgo, digest: Vec<u8>) {
+    pub fn push(&mut self, proofs: &Proofs, trust: &Trust, sealed: Sealed, label: &[u8]) {
         if let Ok(Some(after)) = facts(sealed.file())
             && let Some(before) = sealed.before
             && (FileFacts { ctime: before.ctime, ..after }) == before
         {
-            self.files.push_back((sealed, after, algo, digest));
+            self.files.push_back((sealed, after, label.to_vec()));
         }
-        self.note(proofs, self.most);
+        self.note(proofs, trust, self.most);
     }
 
     /// Waits for all, and notes them.
-    pub fn finish(&mut self, proofs: &Proofs) {
-        self.note(proofs, 0);
+    pub fn finish(&mut self, proofs: &Proofs, trust: &Trust) {
+        self.note(proofs, trust, 0);
     }
 
     /// Notes those whose time has come, and waits for it where more than `keep` are held.
-    fn note(&mut self, proofs: &Proofs, keep: usize) {
+    fn note(&mut self, proofs: &Proofs, trust: &Trust, keep: usize) {
         while let Some((_, after, ..)) = self.files.front() {
             if !proofs.is_past(after.ctime) {
                 if self.files.len() <= keep {
@@ -365,9 +394,9 @@ impl Ripening {
                 }
                 continue;
             }
-            let Some((sealed, after, algo, digest)) = self.files.pop_front() else { return };
+            let Some((sealed, after, label)) = self.files.pop_front() else { return };
             if sealed.lease.is_intact() && matches!(facts(sealed.file()), Ok(Some(now)) if now == after) {
-                proofs.note(&after, algo, &digest);
+                proofs.note(&after, &label, trust);
             }
         }
     }

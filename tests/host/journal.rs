@@ -12,7 +12,7 @@ use imad::model::cert::Certificate;
 use imad::model::journal::JobEnd;
 use imad::model::journal::report::{History, Reverted};
 use imad::model::plan::Content;
-use imad::model::verify::Trust;
+use imad::model::verify::{Known as _, Trust};
 use imad::sys::file::OpenFile;
 use imad::sys::label_journal::{JournalError, LIMIT, LabelJournal, NewIntent, NewJob};
 use imad::sys::lock::{LabelLock, LockError};
@@ -303,11 +303,12 @@ fn a_proven_signature_holds_for_its_key_and_its_content_alone() {
     let sighting = Sighting::begin(&proofs, &file).unwrap();
     let digest = file.digest(HashAlgo::Sha256).unwrap();
     let facts = sighting.confirm(&file).unwrap();
-    proofs.note(&facts, HashAlgo::Sha256, &digest);
+    proofs.note(&facts, &label, &foreign);
     proofs.prove(&label, &foreign, &digest);
     proofs.save(true).unwrap();
-    assert_eq!(proofs.len(), (1, 0));
+    assert_eq!(proofs.len(), (0, 0));
     assert!(!proofs.holds(&facts, &label, &trust));
+    proofs.note(&facts, &label, &trust);
     proofs.prove(&label, &trust, &digest);
     proofs.save(true).unwrap();
 

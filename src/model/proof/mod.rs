@@ -1,16 +1,16 @@
 //! What was found out once and need not be found out again.
 //!
-//! Two things are remembered, each by itself: *this content has this digest* ([`Digests`]: dear to read, and true only as
-//! long as nothing wrote to the file), and *this signature over this digest is by this key* ([`Proven`]: dear to compute,
-//! and true for ever). A file whose digest is remembered and whose signature over it is proven needs neither reading nor
-//! verifying. Both can be lost at any time. `docs/proofs.md` says when the first holds.
+//! Two things are remembered, each by itself: *this file has this label, and it verified by this key* ([`VerifiedFiles`]:
+//! true only as long as nothing changed content or label), and *this signature over this digest is by this key* ([`Proven`]:
+//! dear to compute, and true for ever). The first spares opening a file, the second only verifying. Both can be lost at any
+//! time. `docs/proofs.md` says when the first holds.
 #![forbid(unsafe_code)]
 
-mod digests;
 mod proven;
+mod verified;
 
-pub use digests::{Digests, FileFacts};
 pub use proven::{Proven, Statement, spki};
+pub use verified::{FileFacts, VerifiedFiles};
 
 use super::journal::format::Reader;
 

@@ -3,21 +3,23 @@
 
 use super::super::algo::HashAlgo;
 use super::super::cert::Certificate;
-use super::super::verify::digest;
+use super::super::verify::{Hasher, digest};
 use super::{VERSION, seal, unseal};
 
 const MAGIC: &[u8; 8] = b"imadsigs";
 
-/// "This label's signature over this digest is by this key": the first half of SHA-256 over the three.
+/// "This label's signature over this digest is by this key", or "this file's label is this one, and it verified by this
+/// key": the first half of SHA-256 over what is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Statement([u8; 16]);
+pub struct Statement(pub(super) [u8; 16]);
 
 impl Statement {
-    /// A label in full, the [SHA-256 of its key](spki), and the digest that it signs. `None` where OpenSSL has no SHA-256.
-    pub fn new(label: &[u8], key: &[u8; 32], signed: &[u8]) -> Option<Self> {
+    /// A label in full, the [SHA-256 of its key](spki), and the digest that it signs; nothing in the place of the digest
+    /// where the statement is about a file. The hasher is one of SHA-256. `None` where OpenSSL fails.
+    pub fn new(hasher: &mut Hasher, label: &[u8], key: &[u8; 32], signed: &[u8]) -> Option<Self> {
         let length = u32::try_from(label.len()).ok()?.to_le_bytes();
-        let hash = digest(HashAlgo::Sha256, &[&length[..], label, key, signed].concat()).ok()?;
-        Some(Self(*hash.first_chunk()?))
+        hasher.update(&[&length[..], label, key, signed].concat()).ok()?;
+        Some(Self(*hasher.finish().ok()?.first_chunk()?))
     }
 }
 

@@ -1,11 +1,12 @@
-//! Digests of files, by inode and the times that tell whether it changed.
+//! Files whose label verified, by inode and the times that tell whether content or label changed.
 #![forbid(unsafe_code)]
 
-use super::super::algo::HashAlgo;
 use super::super::journal::format::Reader;
-use super::{Unusable, VERSION, seal, unseal};
+use super::{Statement, Unusable, VERSION, seal, unseal};
 
-const MAGIC: &[u8; 8] = b"imadprfs";
+const MAGIC: &[u8; 8] = b"imadvrfd";
+/// Bytes of an entry in the file.
+const ENTRY: usize = 50;
 /// Devices that fit: the entries count them in two bytes.
 const DEVICES: usize = u16::MAX as usize;
 
@@ -24,27 +25,26 @@ pub struct FileFacts {
     pub ctime: i64,
 }
 
-/// Forty bytes a file, and its digest.
+/// Fifty-six bytes a file.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     ino: u64,
     size: u64,
     mtime: i64,
     ctime: i64,
-    /// Where its digest begins.
-    digest: u32,
+    /// That its label verified.
+    statement: Statement,
     /// Place of its device.
     dev: u16,
-    algo: u8,
-    /// It was asked for, or noted, since the last [`Digests::prune`].
+    /// It was asked for, or noted, since the last [`VerifiedFiles::prune`].
     used: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 40);
+const _: () = assert!(size_of::<Entry>() <= 56);
 
-/// The digests that are remembered.
+/// The files that are remembered.
 #[derive(Debug, Clone)]
-pub struct Digests {
+pub struct VerifiedFiles {
     boot: [u8; 16],
     /// How far the wall clock is ahead of the time since boot, nanoseconds: it shrinks where the clock is set back.
     offset: i64,
@@ -52,43 +52,45 @@ pub struct Digests {
     /// Sorted by device (its place) and inode, up to `sorted`; behind that what was noted since.
     entries: Vec<Entry>,
     sorted: usize,
-    content: Vec<u8>,
 }
 
-impl Digests {
+impl VerifiedFiles {
     /// How far the clock's offset may vary by the way that it is read, nanoseconds.
     pub const JITTER: i64 = 1_000_000;
 
     /// None yet.
-    pub fn new(boot: [u8; 16], offset: i64) -> Self {
-        Self { boot, offset, devices: Vec::new(), entries: Vec::new(), sorted: 0, content: Vec::new() }
+    pub const fn new(boot: [u8; 16], offset: i64) -> Self {
+        Self { boot, offset, devices: Vec::new(), entries: Vec::new(), sorted: 0 }
     }
 
-    /// Remembers a file's digest, until [`Digests::sort`] only for the file that it is saved into.
-    pub fn note(&mut self, facts: &FileFacts, algo: HashAlgo, digest: &[u8]) {
-        let (Some(dev), Ok(at)) = (self.place_for(facts.dev), u32::try_from(self.content.len())) else { return };
-        if digest.len() != algo.digest_size() {
-            return;
-        }
-        self.content.extend(digest);
+    /// Remembers a file, until [`VerifiedFiles::sort`] only for the file that it is saved into.
+    pub fn note(&mut self, facts: &FileFacts, statement: Statement) {
+        let Some(dev) = self.place_for(facts.dev) else { return };
         let FileFacts { ino, size, mtime, ctime, .. } = *facts;
-        self.entries.push(Entry { ino, size, mtime, ctime, digest: at, dev, algo: algo.kernel_id(), used: true });
+        self.entries.push(Entry { ino, size, mtime, ctime, statement, dev, used: true });
     }
 
-    /// The digest of a file, if nothing changed it since.
-    pub fn get(&mut self, facts: &FileFacts, algo: HashAlgo) -> Option<&[u8]> {
+    /// What was said of a file, if nothing changed it since.
+    pub fn get(&mut self, facts: &FileFacts) -> Option<Statement> {
+        let entry = self.entry(facts)?;
+        entry.used = true;
+        Some(entry.statement)
+    }
+
+    /// Forgets what was said of a file.
+    pub fn forget(&mut self, facts: &FileFacts) {
+        if let Some(entry) = self.entry(facts) {
+            // No file was changed then: its entry is found no more, and pruned.
+            (entry.ctime, entry.used) = (i64::MIN, false);
+        }
+    }
+
+    fn entry(&mut self, facts: &FileFacts) -> Option<&mut Entry> {
         let dev = u16::try_from(self.devices.iter().position(|dev| *dev == facts.dev)?).ok()?;
         let sorted = self.entries.get_mut(..self.sorted)?;
         let place = sorted.binary_search_by_key(&(dev, facts.ino), |entry| (entry.dev, entry.ino)).ok()?;
         let entry = sorted.get_mut(place)?;
-        if (entry.size, entry.mtime, entry.ctime) != (facts.size, facts.mtime, facts.ctime)
-            || entry.algo != algo.kernel_id()
-        {
-            return None;
-        }
-        entry.used = true;
-        let at = entry.digest as usize;
-        self.content.get(at..at + algo.digest_size())
+        ((entry.size, entry.mtime, entry.ctime) == (facts.size, facts.mtime, facts.ctime)).then_some(entry)
     }
 
     /// How many.
@@ -115,15 +117,6 @@ impl Digests {
         self.entries.sort_by_key(|entry| (entry.dev, entry.ino));
         self.entries.dedup_by_key(|entry| (entry.dev, entry.ino));
         self.sorted = self.entries.len();
-        // Digests that nothing points to any more are left out.
-        let mut digests = Vec::with_capacity(self.entries.len() * 32);
-        for entry in &mut self.entries {
-            let length = HashAlgo::from_kernel_id(entry.algo).map_or(0, HashAlgo::digest_size);
-            let from = entry.digest as usize;
-            entry.digest = u32::try_from(digests.len()).unwrap_or(u32::MAX);
-            digests.extend(self.content.get(from..from + length).unwrap_or_default());
-        }
-        self.content = digests;
     }
 
     fn place_for(&mut self, dev: u64) -> Option<u16> {
@@ -137,12 +130,12 @@ impl Digests {
     /// The bytes of the file; sorts first.
     pub fn bytes(&mut self) -> Vec<u8> {
         self.sort();
-        let mut bytes = Vec::with_capacity(64 + self.entries.len() * 39 + self.content.len());
+        let mut bytes = Vec::with_capacity(64 + self.entries.len() * ENTRY);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.boot);
         bytes.extend(self.offset.to_le_bytes());
-        for count in [self.devices.len(), self.entries.len(), self.content.len()] {
+        for count in [self.devices.len(), self.entries.len()] {
             bytes.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         }
         for dev in &self.devices {
@@ -153,11 +146,9 @@ impl Digests {
             bytes.extend(entry.size.to_le_bytes());
             bytes.extend(entry.mtime.to_le_bytes());
             bytes.extend(entry.ctime.to_le_bytes());
-            bytes.extend(entry.digest.to_le_bytes());
             bytes.extend(entry.dev.to_le_bytes());
-            bytes.push(entry.algo);
+            bytes.extend(entry.statement.0);
         }
-        bytes.extend(&self.content);
         seal(&mut bytes);
         bytes
     }
@@ -180,9 +171,9 @@ impl Digests {
         let boot = *reader.take(16)?.first_chunk()?;
         let offset = i64_of(&mut reader)?;
         let mut count = || Some(reader.u32()? as usize);
-        let (devices, entries, digests) = (count()?, count()?, count()?);
+        let (devices, entries) = (count()?, count()?);
         // Before any memory is taken for them.
-        if devices.checked_mul(8)?.checked_add(entries.checked_mul(39)?)?.checked_add(digests)? != reader.0.len() {
+        if devices.checked_mul(8)?.checked_add(entries.checked_mul(ENTRY)?)? != reader.0.len() {
             return None;
         }
         let devices = (0..devices).map(|_| reader.u64()).collect::<Option<Vec<_>>>()?;
@@ -192,9 +183,8 @@ impl Digests {
                 size: reader.u64()?,
                 mtime: i64_of(reader)?,
                 ctime: i64_of(reader)?,
-                digest: reader.u32()?,
                 dev: reader.u16()?,
-                algo: reader.u8()?,
+                statement: Statement(*reader.take(16)?.first_chunk()?),
                 used: false,
             })
         };
@@ -203,7 +193,7 @@ impl Digests {
             return None;
         }
         let sorted = entries.len();
-        Some(Self { boot, offset, devices, entries, sorted, content: reader.0.to_vec() })
+        Some(Self { boot, offset, devices, entries, sorted })
     }
 }
 

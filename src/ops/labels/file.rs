@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::Request;
-use super::memory::{Kept, Memory};
+use super::memory::{Kept, Memory, Sight};
 use super::place::Places;
 use super::sealed::{self, Sealed};
 use super::space::Space;
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
 use crate::model::rpm::PackagedFile;
 use crate::model::verify::Verifier;
-use crate::sys::file::{Identity, OpenError, OpenFile};
-use crate::sys::proofs::Sighting;
+use crate::sys::file::{OpenError, OpenFile};
 
 /// A file that keeps changing is given up after so many tries.
 const TRIES: usize = 3;
@@ -73,14 +72,13 @@ pub(super) enum Pending {
     Sealed(Sealed),
 }
 
-/// An open file, as it was when its package's signature was verified.
+/// An open file, unchanged since it was opened until its package's signature was verified.
 #[derive(Debug)]
 pub(super) struct Open {
     file: OpenFile,
-    before: Identity,
     old: Option<Vec<u8>>,
     judged: Judged,
-    sight: Option<Sighting>,
+    sight: Option<Sight>,
 }
 
 /// Judges and labels files for one thread of a run.
@@ -95,7 +93,11 @@ pub(super) struct Labeller<'a> {
 
 impl<'a> Labeller<'a> {
     pub(super) fn new(request: &'a Request<'a>, meter: Option<&'a Arc<AtomicU64>>, memory: Option<Memory<'a>>) -> Self {
-        let verifier = RefCell::new(request.trust.verifier());
+        let verifier = request.trust.quick_verifier();
+        let verifier = RefCell::new(match &memory {
+            Some(memory) => verifier.knowing(memory.known()),
+            None => verifier,
+        });
         Self { request, meter, places: Places::new(request.root), verifier, memory }
     }
 
@@ -108,6 +110,11 @@ impl<'a> Labeller<'a> {
         if packaged.is_some_and(PackagedFile::is_plain_config) && !self.request.rules.config_files {
             return done(State::Excluded, "a configuration file (labels.config_files in imad.toml is false)");
         }
+        if let Some(memory) = &self.memory
+            && let Some(done) = memory.remembered(path, signature(packaged))
+        {
+            return Examined::Done(done);
+        }
         let file = match OpenFile::open(self.request.root, path) {
             Ok(file) => file.metered(self.meter.cloned()),
             Err(OpenError::Absent) => return done(State::Absent, "it is not there"),
@@ -117,17 +124,11 @@ impl<'a> Labeller<'a> {
             }
             Err(OpenError::Io(error)) => return done(State::Unreadable, &format!("opening it failed: {error}")),
         };
-        // What cannot be looked at so is looked at in full, and its fault named there.
-        if let Some(memory) = &self.memory
-            && let Ok(Some(done)) = memory.remembered(&file, signature(packaged))
-        {
-            return Examined::Done(done);
-        }
         match self.judge(file, packaged) {
             Ok(open)
                 if self.request.write.is_some() && open.judged.state.is_written() && signature(packaged).is_some() =>
             {
-                match self.places.image(path, open.before.dev, &open.file) {
+                match self.places.image(path, open.file.opened().dev, &open.file) {
                     None => Examined::Write(Pending::Open(open)),
                     Some(image) => {
                         let Judged { state, reason, key_id } = open.judged;
@@ -137,8 +138,8 @@ impl<'a> Labeller<'a> {
                 }
             }
             Ok(Open { file, old, judged, sight, .. }) => {
-                if let (Some(memory), State::Good, Some(label)) = (&self.memory, judged.state, &old) {
-                    memory.note(&file, label, sight);
+                if let Some(memory) = &self.memory {
+                    memory.note(&file, &judged, old.as_deref(), sight);
                 }
                 Examined::Done(Done::judged(judged))
             }
@@ -150,9 +151,13 @@ impl<'a> Labeller<'a> {
     pub(super) fn judge(&self, mut file: OpenFile, packaged: Option<&PackagedFile>) -> Result<Open, Done> {
         for _ in 0..TRIES {
             let sight = self.memory.as_ref().and_then(|memory| memory.sight(&file));
-            match self.look(&mut file, packaged) {
-                Ok(Some((judged, before, old))) => return Ok(Open { file, before, old, judged, sight }),
-                Ok(None) => file.forget_digests(),
+            let looked = match self.look(&mut file, packaged) {
+                Ok(Some((judged, old))) => return Ok(Open { file, old, judged, sight }),
+                Ok(None) => file.look_again(),
+                Err(error) => Err(error),
+            };
+            match looked {
+                Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                     return Err(Done::new(State::Excluded, "its file system has no extended attributes"));
                 }
@@ -162,14 +167,12 @@ impl<'a> Labeller<'a> {
         Err(Done::new(State::Unreadable, RESTLESS))
     }
 
-    /// One look at an open file: its state, and identity and label on which that rests. `None`: it changed meanwhile.
-    #[expect(clippy::type_complexity, reason = "three values that only judge() takes apart")]
+    /// One look at an open file: its state, and the label on which that rests. `None`: it changed since it was opened.
     fn look(
         &self,
         file: &mut OpenFile,
         packaged: Option<&PackagedFile>,
-    ) -> io::Result<Option<(Judged, Identity, Option<Vec<u8>>)>> {
-        let before = file.identity()?;
+    ) -> io::Result<Option<(Judged, Option<Vec<u8>>)>> {
         let old = file.label()?;
         let facts = Facts {
             packaged: packaged.map(|packaged| Packaged {
@@ -177,11 +180,9 @@ impl<'a> Labeller<'a> {
                 digest: packaged.digest.as_ref().map(|(algo, digest)| (*algo, &digest[..])),
             }),
             label: old.as_deref(),
-            evm_type: file.evm_type()?,
-            immutable: file.immutable(),
         };
         let judged = plan::judge(&facts, &mut self.verifier.borrow_mut(), file).map_err(io::Error::other)?;
-        Ok((!changed(file, &before)?).then_some((judged, before, old)))
+        Ok((!changed(file)?).then_some((judged, old)))
     }
 
     /// Writes a label, unless the file is no longer what was looked at: then it is looked at again.
@@ -208,16 +209,16 @@ impl<'a> Labeller<'a> {
     /// Writes a label. `None`: the file changed, or somebody labelled it (a file with two names is one inode); what was
     /// there is there.
     fn write(&self, open: Open, signature: &[u8]) -> io::Result<Option<Done>> {
-        let Open { file, before, old, judged, sight } = open;
+        let Open { file, old, judged, sight } = open;
         let kept = Kept::seal(file, sight);
         let file = kept.file();
-        if changed(file, &before)? || file.label()? != old {
+        if changed(file)? || file.label()? != old {
             return Ok(None);
         }
         if let Err(error) = file.set_label(signature) {
             return Ok(Some(not_written(&judged, &error)));
         }
-        if changed(file, &before)? {
+        if changed(file)? {
             // What was verified is no longer what is there: the old label comes back.
             match old {
                 Some(old) => file.set_label(&old)?,
@@ -243,7 +244,7 @@ impl Pending {
     /// Whether its file system has room for the run's labels; a file that cannot be opened yet is not asked.
     pub(super) fn has_room(&self, space: &Space<'_>) -> bool {
         match self {
-            Self::Open(Open { file, before, .. }) => space.is_enough(before.dev, file),
+            Self::Open(Open { file, .. }) => space.is_enough(file.opened().dev, file),
             Self::Sealed(_) => true,
         }
     }
@@ -251,7 +252,7 @@ impl Pending {
     /// Device, inode number, and the label that is there.
     pub(super) fn before(&self) -> (u64, u64, Option<&[u8]>) {
         match self {
-            Self::Open(Open { before, old, .. }) => (before.dev, before.ino, old.as_deref()),
+            Self::Open(Open { file, old, .. }) => (file.opened().dev, file.opened().ino, old.as_deref()),
             Self::Sealed(sealed) => sealed.before(),
         }
     }
@@ -270,8 +271,8 @@ fn signature(packaged: Option<&PackagedFile>) -> Option<&[u8]> {
     packaged.and_then(|packaged| packaged.signature.as_deref())
 }
 
-fn changed(file: &OpenFile, before: &Identity) -> io::Result<bool> {
-    Ok(file.identity()? != *before)
+fn changed(file: &OpenFile) -> io::Result<bool> {
+    Ok(file.identity()? != *file.opened())
 }
 
 /// A label that could not be written, and why.

@@ -3,12 +3,11 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::io;
 
 use super::file::Done;
-use crate::model::algo::HashAlgo;
 use crate::model::label::{Label, Signature};
 use crate::model::plan::{Judged, State};
+use crate::model::proof::FileFacts;
 use crate::model::verify::Trust;
 use crate::sys::file::OpenFile;
 use crate::sys::proofs::{self, Proofs, Ripening, Sealed, Sighting};
@@ -18,9 +17,18 @@ use crate::sys::proofs::{self, Proofs, Ripening, Sealed, Sighting};
 pub(super) struct Memory<'a> {
     proofs: &'a Proofs,
     trust: &'a Trust,
-    /// Remembered digests are not asked: every file is read.
+    /// What is remembered of files is not asked: each is read.
     full: bool,
     ripening: RefCell<Ripening>,
+}
+
+/// A file before its label is verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sight {
+    /// Something is remembered of it.
+    Known(FileFacts),
+    /// It may be remembered.
+    New(Sighting),
 }
 
 /// A file whose label is being written.
@@ -40,18 +48,17 @@ impl Kept {
         }
     }
 
-    /// Keeps writers from a file whose content is to be remembered, where that is possible.
-    pub(super) fn seal(file: OpenFile, sight: Option<Sighting>) -> Self {
-        let Some(sight) = sight else { return Self::Free(file) };
+    /// Keeps writers from a file that is to be remembered, where that is possible.
+    pub(super) fn seal(file: OpenFile, sight: Option<Sight>) -> Self {
+        let Some(Sight::New(sight)) = sight else { return Self::Free(file) };
         sight.seal(file).map_or_else(Self::Free, Self::Sealed)
     }
 }
 
 /// The digest that a label signs, where the file was hashed so.
-fn signed(file: &OpenFile, label: &[u8]) -> Option<(HashAlgo, Vec<u8>)> {
+fn signed(file: &OpenFile, label: &[u8]) -> Option<Vec<u8>> {
     let Ok(Label::Signature(signature)) = Label::parse(label) else { return None };
-    let algo = signature.hash_algo()?;
-    file.known_digest(algo).map(|digest| (algo, digest.to_vec()))
+    file.known_digest(signature.hash_algo()?).map(<[u8]>::to_vec)
 }
 
 impl<'a> Memory<'a> {
@@ -60,43 +67,63 @@ impl<'a> Memory<'a> {
         Self { proofs, trust, full, ripening: RefCell::new(Ripening::holding(held)) }
     }
 
-    /// A file with its package's signature as its label, which was verified before and cannot have changed since.
-    pub(super) fn remembered(&self, file: &OpenFile, signature: Option<&[u8]>) -> io::Result<Option<Done>> {
-        let Some(signature) = signature.filter(|_| !self.full) else { return Ok(None) };
-        let Some(facts) = proofs::facts(file)? else { return Ok(None) };
-        if file.label()?.as_deref() != Some(signature) || !self.proofs.holds(&facts, signature, self.trust) {
-            return Ok(None);
+    /// Signatures that verified before.
+    pub(super) const fn known(&self) -> &'a Proofs {
+        self.proofs
+    }
+
+    /// A file with its package's signature as its label, which was verified before, and neither can have changed since.
+    pub(super) fn remembered(&self, path: &[u8], signature: Option<&[u8]>) -> Option<Done> {
+        let signature = signature.filter(|_| !self.full)?;
+        let facts = proofs::facts_at(path)?;
+        if !self.proofs.holds(&facts, signature, self.trust) {
+            return None;
         }
-        let Ok(Label::Signature(Signature { key_id, .. })) = Label::parse(signature) else { return Ok(None) };
-        let reason = format!("the signature by key {key_id} verified before, and the content has not changed since");
-        Ok(Some(Done::judged(Judged { state: State::Good, reason, key_id: Some(key_id) })))
+        let Ok(Label::Signature(Signature { key_id, .. })) = Label::parse(signature) else { return None };
+        let reason =
+            format!("the signature by key {key_id} verified before, and neither it nor the content has changed");
+        Some(Done::judged(Judged { state: State::Good, reason, key_id: Some(key_id) }))
     }
 
-    /// Looks at a file that is going to be hashed. `None`: its digest cannot be remembered.
-    pub(super) fn sight(&self, file: &OpenFile) -> Option<Sighting> {
-        Sighting::begin(self.proofs, file)
+    /// Looks at a file whose label is going to be verified. `None`: it cannot be remembered.
+    pub(super) fn sight(&self, file: &OpenFile) -> Option<Sight> {
+        match proofs::facts(file) {
+            Ok(Some(facts)) if self.proofs.knows(&facts) => Some(Sight::Known(facts)),
+            _ => Sighting::begin(self.proofs, file).map(Sight::New),
+        }
     }
 
-    /// Remembers a file whose label is good.
-    pub(super) fn note(&self, file: &OpenFile, label: &[u8], sight: Option<Sighting>) {
-        let Some((algo, digest)) = signed(file, label) else { return };
-        self.proofs.prove(label, self.trust, &digest);
-        if let Some(facts) = sight.and_then(|sight| sight.confirm(file)) {
-            self.proofs.note(&facts, algo, &digest);
+    /// Remembers a file that was judged, if its label is good.
+    pub(super) fn note(&self, file: &OpenFile, judged: &Judged, label: Option<&[u8]>, sight: Option<Sight>) {
+        let good = label.filter(|_| judged.state == State::Good);
+        if let Some((label, digest)) = good.and_then(|label| Some((label, signed(file, label)?))) {
+            self.proofs.prove(label, self.trust, &digest);
+            match sight {
+                Some(Sight::Known(facts)) if self.proofs.holds(&facts, label, self.trust) => {}
+                Some(Sight::Known(facts)) => self.proofs.forget(&facts),
+                Some(Sight::New(sight)) => {
+                    if let Some(facts) = sight.confirm(file) {
+                        self.proofs.note(&facts, label, self.trust);
+                    }
+                }
+                None => {}
+            }
+        } else if let Some(Sight::Known(facts)) = sight {
+            self.proofs.forget(&facts);
         }
     }
 
     /// Remembers a file whose label was just written.
     pub(super) fn written(&self, kept: Kept, label: &[u8]) {
-        let Some((algo, digest)) = signed(kept.file(), label) else { return };
+        let Some(digest) = signed(kept.file(), label) else { return };
         self.proofs.prove(label, self.trust, &digest);
         if let Kept::Sealed(sealed) = kept {
-            self.ripening.borrow_mut().push(self.proofs, sealed, algo, digest);
+            self.ripening.borrow_mut().push(self.proofs, self.trust, sealed, label);
         }
     }
 
     /// Waits for what was just written to be old enough to be remembered.
     pub(super) fn finish(&self) {
-        self.ripening.borrow_mut().finish(self.proofs);
+        self.ripening.borrow_mut().finish(self.proofs, self.trust);
     }
 }

@@ -8,11 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use imad::model::cert::Certificate;
 use imad::model::rpm::Package;
 use imad::sys::root::Root;
 use imad::sys::rpmdb::Database;
-use openssl::pkey::{PKey, Public};
-use openssl::x509::X509;
 
 /// A key that the packages are signed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +47,7 @@ impl fmt::Display for Key {
 /// A packaged file that is to have a label.
 #[derive(Debug)]
 pub(crate) struct File {
+    /// Relative to the root, where this process works.
     pub(crate) path: PathBuf,
     pub(crate) label: Vec<u8>,
     pub(crate) size: u64,
@@ -77,6 +77,11 @@ impl Corpus {
         must(Command::new("cp").arg("--sparse=always").arg(kept.join("corpus.img")).arg(&image));
         fs::create_dir(&root).unwrap();
         must(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&root));
+        for (dir, kind) in [("proc", "proc"), ("run", "tmpfs")] {
+            fs::create_dir_all(root.join(dir)).unwrap();
+            must(Command::new("mount").args(["-t", kind, kind]).arg(root.join(dir)));
+        }
+        std::env::set_current_dir(&root).unwrap();
         Self { kept, work }
     }
 
@@ -95,8 +100,8 @@ impl Corpus {
         self.kept.join(key.names().1).with_extension("der")
     }
 
-    pub(crate) fn public_key(&self, key: Key) -> PKey<Public> {
-        X509::from_der(&fs::read(self.certificate_file(key)).unwrap()).unwrap().public_key().unwrap()
+    pub(crate) fn certificate(&self, key: Key) -> Certificate {
+        Certificate::parse(&fs::read(self.certificate_file(key)).unwrap()).unwrap()
     }
 
     fn database(&self) -> Database {
@@ -117,20 +122,28 @@ impl Corpus {
     /// The files that get labels, in the database's order.
     pub(crate) fn files(&self, key: Key) -> Vec<File> {
         let database = self.database();
-        let root = self.root();
         let mut found = Vec::new();
         for number in database.numbers().unwrap() {
             let blob = database.header(number).unwrap().unwrap();
             for file in Package::parse(&blob).unwrap().files {
                 let wanted = file.is_regular() && file.is_installed() && !file.is_plain_config();
                 let (true, Some(label)) = (wanted, file.signature) else { continue };
-                let path = root.join(OsStr::from_bytes(file.path.strip_prefix(b"/").unwrap()));
+                let path = PathBuf::from(OsStr::from_bytes(file.path.strip_prefix(b"/").unwrap()));
                 let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
                 found.push(File { path, label, size: metadata.len(), inode: metadata.ino() });
             }
         }
         assert!(found.len() > 50_000, "{key}: only {} files", found.len());
         found
+    }
+
+    /// A program of this build, in this root as in a running system's: what it verified it remembers.
+    pub(crate) fn inside(&self, program: &str) -> Command {
+        let name = Path::new(program).file_name().unwrap();
+        fs::copy(program, self.root().join("run").join(name)).unwrap();
+        let mut command = Command::new("chroot");
+        command.arg(self.root()).arg(Path::new("/run").join(name));
+        command
     }
 
     /// rpm on this root.
@@ -154,6 +167,7 @@ impl Corpus {
 
 impl Drop for Corpus {
     fn drop(&mut self) {
-        must(Command::new("umount").arg(self.root()));
+        std::env::set_current_dir("/").unwrap();
+        must(Command::new("umount").arg("--recursive").arg(self.root()));
     }
 }

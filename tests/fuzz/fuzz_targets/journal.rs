@@ -5,7 +5,7 @@
 use imad::model::journal::format::{HEADER, Header, Record, Scanned, frame, scan};
 use imad::model::journal::ledger::{Changes, Ledger};
 use imad::model::journal::replay::{Ending, read};
-use imad::model::proof::{Digests, Proven};
+use imad::model::proof::{Proven, VerifiedFiles};
 use libfuzzer_sys::fuzz_target;
 
 fn all(mut bytes: &[u8]) -> (Vec<Record>, Ending) {
@@ -25,7 +25,7 @@ fn framed(content: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|input: &[u8]| {
     let _ = Header::parse(input);
-    let _ = Digests::parse(input, [0; 16], 0);
+    let _ = VerifiedFiles::parse(input, [0; 16], 0);
     let _ = Proven::parse(input);
 
     let record = framed(input);
