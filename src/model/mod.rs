@@ -9,6 +9,7 @@ pub mod config;
 mod der;
 pub mod diagnostic;
 pub mod ecdsa;
+pub mod evm;
 pub mod explain;
 pub mod hex;
 pub mod image;

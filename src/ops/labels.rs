@@ -10,6 +10,7 @@ mod file;
 mod log;
 mod memory;
 mod place;
+mod protection;
 mod sealed;
 mod selection;
 mod space;
@@ -25,6 +26,7 @@ pub use selection::Selection;
 
 use collected::Collected;
 use log::Log;
+use protection::Protection;
 use space::Space;
 use worker::Run;
 
@@ -131,6 +133,7 @@ pub fn run_by_package(
     let collected = Mutex::new(Collected::default());
     let log = Log::new(request);
     let space = Space::new(request);
+    let protection = request.write.map_or_else(Protection::default, |_| Protection::of_running_kernel());
     // What is remembered is worth its reading and writing where every file is looked at.
     let (proofs, mut of_proofs) =
         if *request.selection == Selection::All { Proofs::open(request.root) } else { Proofs::none() };
@@ -138,7 +141,16 @@ pub fn run_by_package(
     let together = worker::group(workers, process::open_files_limit());
     let (sender, receiver) = sync_channel(2 * workers);
     let receiver = Mutex::new(receiver);
-    let run = Run { request, collected: &collected, progress, log: &log, proofs: &proofs, space: &space, together };
+    let run = Run {
+        request,
+        collected: &collected,
+        progress,
+        log: &log,
+        proofs: &proofs,
+        space: &space,
+        protection: &protection,
+        together,
+    };
 
     let read = std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -166,7 +178,7 @@ pub fn run_by_package(
     }
     result?;
     let mut found = Collected::into_found(collected);
-    found.0.problems.extend(no_privilege.into_iter().chain(of_log.iter().cloned()));
+    found.0.problems.extend(no_privilege.into_iter().chain(protection.into_problem()).chain(of_log.iter().cloned()));
     found.0.of_journal = of_log.into_iter().chain(of_proofs).collect();
     found.0.counts.packages = numbers.len() as u64;
     found.0.counts.counted_time_us = clock::wall_us();

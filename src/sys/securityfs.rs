@@ -69,6 +69,20 @@ pub fn evm() -> io::Result<Option<u64>> {
     Ok(None)
 }
 
+/// Whether EVM's setup is complete, which its file does not show; `None` where that cannot be found out. A zero is refused
+/// in either case, and changes nothing: EPERM where it is complete, else EINVAL (`evm_secfs.c: evm_write_key()`).
+pub fn evm_is_locked() -> Option<bool> {
+    let error = EVM.iter().find_map(|path| match OpenOptions::new().write(true).open(path) {
+        Ok(mut file) => file.write(b"0").err(),
+        Err(_) => None,
+    })?;
+    match error.raw_os_error()? {
+        libc::EPERM => Some(true),
+        libc::EINVAL => Some(false),
+        _ => None,
+    }
+}
+
 /// A load of the policy. Rules become active when it is dropped (`ima_release_policy()`), if each write succeeded.
 #[derive(Debug)]
 pub struct Load(File);

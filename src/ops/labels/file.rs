@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use super::Request;
 use super::memory::{Kept, Memory, Sight};
 use super::place::Places;
+use super::protection::Protection;
 use super::sealed::{self, Sealed};
 use super::space::Space;
 use crate::model::plan::{self, Facts, Judged, Packaged, State};
@@ -89,6 +90,7 @@ pub(super) struct Labeller<'a> {
     places: Places,
     verifier: RefCell<Verifier<'a>>,
     memory: Option<Memory<'a>>,
+    protection: Option<&'a Protection>,
 }
 
 impl<'a> Labeller<'a> {
@@ -98,7 +100,19 @@ impl<'a> Labeller<'a> {
             Some(memory) => verifier.knowing(memory.known()),
             None => verifier,
         });
-        Self { request, meter, places: Places::new(request.root), verifier, memory }
+        Self { request, meter, places: Places::new(request.root), verifier, memory, protection: None }
+    }
+
+    /// Writes nothing that EVM lets nobody write.
+    pub(super) fn minding(self, protection: &'a Protection) -> Self {
+        Self { protection: Some(protection), ..self }
+    }
+
+    /// Why a label that belongs there is not written.
+    fn kept_from_writing(&self, path: &[u8], file: &OpenFile) -> Option<String> {
+        let image = self.places.image(path, file.opened().dev, file);
+        let image = image.map(|image| format!("it lies in {image}, labelled where that is built"));
+        image.or_else(|| self.protection?.refuses(file).map(str::to_owned))
     }
 
     /// Judges a file.
@@ -128,16 +142,16 @@ impl<'a> Labeller<'a> {
             Ok(open)
                 if self.request.write.is_some() && open.judged.state.is_written() && signature(packaged).is_some() =>
             {
-                match self.places.image(path, open.file.opened().dev, &open.file) {
+                match self.kept_from_writing(path, &open.file) {
                     None => Examined::Write(Pending::Open(open)),
-                    Some(image) => {
+                    Some(why) => {
                         let Judged { state, reason, key_id } = open.judged;
-                        let reason = format!("{reason}; not written: it lies in {image}, labelled where that is built");
+                        let reason = format!("{reason}; not written: {why}");
                         Examined::Done(Done::judged(Judged { state, reason, key_id }))
                     }
                 }
             }
-            Ok(Open { file, old, judged, sight, .. }) => {
+            Ok(Open { file, old, judged, sight }) => {
                 if let Some(memory) = &self.memory {
                     memory.note(&file, &judged, old.as_deref(), sight);
                 }

@@ -9,6 +9,7 @@ use super::collected::Collected;
 use super::file::{Done, Examined, Labeller, Pending};
 use super::log::Log;
 use super::memory::Memory;
+use super::protection::Protection;
 use super::space::Space;
 use super::{Progress, Request, Selection};
 use crate::model::journal::Outcome;
@@ -48,6 +49,7 @@ pub(super) struct Run<'a> {
     pub(super) log: &'a Log<'a>,
     pub(super) proofs: &'a Proofs,
     pub(super) space: &'a Space<'a>,
+    pub(super) protection: &'a Protection,
     /// Labels that a thread writes together.
     pub(super) together: usize,
 }
@@ -64,7 +66,7 @@ impl Run<'_> {
 pub(super) fn work(run: &Run<'_>, receiver: &Mutex<Receiver<Batch>>) {
     let memory =
         run.proofs.is_kept().then(|| Memory::new(run.proofs, run.request.trust, run.request.full, run.together));
-    let labeller = Labeller::new(run.request, Some(&run.progress.bytes), memory);
+    let labeller = Labeller::new(run.request, Some(&run.progress.bytes), memory).minding(run.protection);
     let mut group: Vec<Waiting> = Vec::new();
     loop {
         let batch = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();

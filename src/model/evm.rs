@@ -1,0 +1,93 @@
+//! What EVM lets nobody write (`security/integrity/evm/evm_main.c`).
+#![forbid(unsafe_code)]
+
+/// HMACs are verified and made (`EVM_INIT_HMAC`).
+const HMAC: u64 = 1;
+/// Signatures are verified (`EVM_INIT_X509`).
+const X509: u64 = 2;
+/// Attributes may be changed all the same (`EVM_ALLOW_METADATA_WRITES`).
+const ALLOW_WRITES: u64 = 4;
+
+/// How EVM is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evm {
+    /// What its file in securityfs says.
+    pub bits: u64,
+    /// Whether its setup is complete (`EVM_SETUP_COMPLETE`), which that file does not tell; `None` where it is not known.
+    pub locked: Option<bool>,
+    /// `evm=fix`: attributes may be changed, and HMACs follow.
+    pub fix: bool,
+}
+
+/// Why a file without `security.evm` gets no label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// An HMAC is wanted, and this file has none.
+    Hmac,
+    /// An HMAC key may still be loaded: the setup is not complete.
+    Unlocked,
+}
+
+impl Evm {
+    /// Whether `evm=fix` is among the kernel's parameters (`evm_set_fixmode()`; another value changes nothing).
+    pub fn is_fix(parameters: &[String]) -> bool {
+        parameters.iter().any(|parameter| parameter == "evm=fix")
+    }
+
+    /// Why a file without `security.evm` gets no label, if so (`evm_protect_xattr()`: neither `INTEGRITY_NOLABEL` nor
+    /// `INTEGRITY_NOXATTRS` passes, but where no HMAC will ever be made).
+    pub const fn refusal(&self) -> Option<Refusal> {
+        if self.bits & (HMAC | X509) == 0 || self.bits & ALLOW_WRITES != 0 || self.fix {
+            return None;
+        }
+        match self.locked {
+            _ if self.bits & HMAC != 0 => Some(Refusal::Hmac),
+            Some(false) => Some(Refusal::Unlocked),
+            Some(true) | None => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The reason, in words that can follow "not written: ".
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Hmac => "EVM wants an HMAC where a label changes, and the file has none (security.evm)",
+            Self::Unlocked => "EVM lets nobody label a file without security.evm until its setup is locked",
+        }
+    }
+
+    /// What mends it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Hmac => "boot once with evm=fix on the kernel command line, and: imactl relabel",
+            Self::Unlocked => "echo 0x80000002 >/sys/kernel/security/integrity/evm/evm; imactl relabel",
+        }
+    }
+}
+
+/// File systems whose files get labels whatever EVM says: `TMPFS_MAGIC`, and overlayfs, on which it makes no HMACs
+/// (`SB_I_EVM_HMAC_UNSUPPORTED`).
+pub const UNPROTECTED: [i64; 2] = [0x0102_1994, 0x794c_7630];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_evm_refuses() {
+        let evm = |bits, locked| Evm { bits, locked, fix: false };
+        for (evm, refusal) in [
+            (evm(0, Some(false)), None),
+            (evm(HMAC, Some(true)), Some(Refusal::Hmac)),
+            (evm(HMAC | X509, None), Some(Refusal::Hmac)),
+            (evm(X509, Some(false)), Some(Refusal::Unlocked)),
+            (evm(X509, Some(true)), None),
+            (evm(X509, None), None),
+            (evm(X509 | ALLOW_WRITES, Some(false)), None),
+            (Evm { fix: true, ..evm(HMAC, Some(true)) }, None),
+        ] {
+            assert_eq!(evm.refusal(), refusal, "{evm:?}");
+        }
+    }
+}
