@@ -11,4 +11,5 @@ mod loading;
 #[path = "../machine.rs"]
 mod machine;
 mod rpm;
+mod rpm_ima;
 mod verdicts;
