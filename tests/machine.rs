@@ -16,6 +16,14 @@ pub(crate) fn keys() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
+/// An example program of this package, which `cargo test` has built.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
+    path
+}
+
 /// Runs a command that must be there; its exit status is the caller's affair.
 pub(crate) fn output(mut command: Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; install the packages of tests/packages.txt"))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::machine;
-pub(crate) use crate::machine::{folder, keys};
+pub(crate) use crate::machine::{example, folder, keys};
 
 /// The database's place in a private root.
 pub(crate) const DATABASE: &str = "usr/lib/sysimage/rpm";
@@ -23,14 +23,6 @@ pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -
     let mut command = Command::new(program);
     command.args(arguments);
     machine::run(command)
-}
-
-/// An example program of this package, which `cargo test` has built.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
-    path
 }
 
 /// How a package is signed.

@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
+mod corpus;
 mod evmctl;
 mod loading;
 #[path = "../machine.rs"]
 mod machine;
 mod rpm;
+mod rpm_ima;
+mod verdicts;
