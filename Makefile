@@ -9,7 +9,7 @@ help:
 	@echo 'make lint      formatting, clippy, shellcheck'
 	@echo 'make test      the tests without a guest'
 	@echo 'make bench     how long policies take to be read and asked, and labels to be written and verified (half an hour)'
-	@echo 'make soak      what takes longer: more kernels, and SOAK=600 seconds of fuzzing the policy parser'
+	@echo 'make soak      what takes longer: more kernels, and SOAK=600 seconds of fuzzing each parser'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
 	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'

@@ -2,8 +2,8 @@
 # What takes longer than a check may: the model of verdicts against kernels that log or fix (tests/guest/campaign.rs), a
 # hundred upgrades while their files are labelled and written (tests/host/race.rs), five hundred runs killed
 # (tests/host/crash.rs), twenty of them with the power (tests/guest/power.rs), then faults of the parsers: first policy
-# lines at random, a new seed every few seconds, then policies, package headers and label journals by libFuzzer, which
-# needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it finds wrong in
+# lines at random, a new seed every few seconds, then policies, package headers, labels and label journals by libFuzzer,
+# which needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it finds wrong in
 # target/fuzz-artifacts.
 #
 #   tests/soak.sh [SECONDS]     the long tests, half a minute of lines at random, then so long for each parser (600)
@@ -44,4 +44,5 @@ fuzz() {
 
 fuzz policy 2000 tests/fuzz/seeds -dict=tests/fuzz/policy.dict
 fuzz header 8000 tests/fuzz/seeds-header
+fuzz label 600 tests/fuzz/seeds-label
 fuzz journal 4000 ''

@@ -47,6 +47,9 @@ pub enum Label<'a> {
     Signature(Signature<'a>),
     /// `06 03 algo keyid(BE32) size(BE16) signature`: over the file's fs-verity digest.
     VeritySignature(Signature<'a>),
+    /// `03 01 …`: version 1, by a raw RSA key of the keyring's own type `user` (`lib/digsig.c: digsig_verify()`), as evmctl
+    /// makes with `--rsa`.
+    OldSignature,
 }
 
 /// A signature label's fields.
@@ -113,6 +116,7 @@ impl<'a> Label<'a> {
                 Some((&algo, digest)) if !digest.is_empty() => Ok(Self::Digest { algo, digest }),
                 _ => Err(LabelError::Short { found: bytes.len(), needed: 3 }),
             },
+            SIGNATURE if rest.first() == Some(&1) => Ok(Self::OldSignature),
             SIGNATURE | VERITY_SIGNATURE => {
                 let signature = Signature::parse(bytes)?;
                 Ok(if kind == SIGNATURE { Self::Signature(signature) } else { Self::VeritySignature(signature) })
@@ -168,6 +172,13 @@ mod tests {
         let mut long = RED_HAT.to_vec();
         long.extend([0; 0x67]);
         assert_eq!(Label::parse(&long), Err(LabelError::Length { stated: 0x66, found: 0x67 }));
+    }
+
+    /// `struct signature_hdr` has other fields than its successor.
+    #[test]
+    fn version_one_is_known_for_what_it_is() {
+        assert_eq!(Label::parse(&[3, 1, 0x5f, 0x3a, 0x11, 0x22, 0, 0]), Ok(Label::OldSignature));
+        assert!(matches!(Label::parse(&[3, 0, 4, 0, 0, 0, 1, 0, 1, 9]), Ok(Label::Signature(_))));
     }
 
     #[test]

@@ -214,6 +214,7 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
 fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> Result<Fit, String> {
     Ok(match Label::parse(label) {
         Err(error) => Fit::Malformed(error),
+        Ok(Label::OldSignature) => Fit::Unsupported("a signature of version 1".to_owned()),
         Ok(Label::VeritySignature(_)) => Fit::Unsupported("an fs-verity signature (type 06)".to_owned()),
         Ok(Label::Digest { algo, digest }) => match HashAlgo::from_kernel_id(algo) {
             None => Fit::Unsupported(format!("a hash label with algorithm number {algo}")),

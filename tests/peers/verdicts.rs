@@ -70,7 +70,7 @@ fn expected(kind: Kind) -> Expected {
             return Expected::Apart {
                 why: "evmctl takes one RSA key in PEM for version 1",
                 evmctl: "hash-v1: ",
-                imad: "its label is malformed (the signature's length field",
+                imad: "its label is a signature of version 1",
             };
         }
         Kind::LengthFlipped => {
