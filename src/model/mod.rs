@@ -25,3 +25,4 @@ pub mod report;
 pub mod rpm;
 pub mod space;
 pub mod verify;
+pub mod verity;

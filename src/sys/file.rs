@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{FileType, IFlags, OFlags, XattrFlags};
 
 use super::root::Root;
+use super::verity;
 use crate::model::algo::HashAlgo;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::Content;
@@ -271,6 +272,10 @@ impl Content for OpenFile {
 
     fn is_immutable(&mut self) -> bool {
         Self::is_immutable(self)
+    }
+
+    fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String> {
+        verity::digest(&self.file).map_err(|error| format!("asking for its fs-verity digest failed: {error}"))
     }
 }
 
