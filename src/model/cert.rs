@@ -24,7 +24,7 @@ pub struct Certificate {
     is_ca: bool,
     not_before: String,
     not_after: String,
-    expired: bool,
+    days_left: i32,
     key: PKey<Public>,
 }
 
@@ -156,6 +156,7 @@ impl Certificate {
         let der = x509.to_der().map_err(malformed)?;
         let key = x509.public_key().map_err(|error| CertError::Key(first_reason(&error)))?;
         let now = openssl::asn1::Asn1Time::days_from_now(0).map_err(malformed)?;
+        let left = now.diff(x509.not_after()).map_err(malformed)?;
         let skid = der::extension(&der, &OID_SKID).and_then(|mut v| der::expect(&mut v, der::OCTET_STRING));
         let key_usage = der::extension(&der, &OID_KEY_USAGE)
             .and_then(|mut v| der::expect(&mut v, der::BIT_STRING))
@@ -169,7 +170,8 @@ impl Certificate {
             is_ca: der::extension(&der, &OID_BASIC_CONSTRAINTS).is_some_and(has_ca_bit),
             not_before: x509.not_before().to_string(),
             not_after: x509.not_after().to_string(),
-            expired: x509.not_after() < now,
+            // Both parts have the same sign.
+            days_left: if left.secs < 0 { left.days - 1 } else { left.days },
             key,
             der,
         })
@@ -211,9 +213,9 @@ impl Certificate {
         &self.not_before
     }
 
-    /// Whether the validity is over (now, by the system's clock at parsing).
-    pub const fn expired(&self) -> bool {
-        self.expired
+    /// Whole days until the end of validity, negative after it, by the system's clock at parsing.
+    pub const fn days_left(&self) -> i32 {
+        self.days_left
     }
 
     /// Kind and size of the key, e.g. `RSA 2048` or `EC 256`.
@@ -319,4 +321,4 @@ fn authority_key_id(mut value: &[u8]) -> Option<&[u8]> {
 mod tests;
 
 #[cfg(test)]
-pub(crate) use tests::self_signed_for_tests;
+pub(crate) use tests::{ending_for_tests, self_signed_for_tests};

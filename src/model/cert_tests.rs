@@ -35,7 +35,16 @@ fn builder(subject: &str, key: &PKey<Private>) -> X509Builder {
 
 /// A certificate with a subject key identifier, for tests that need a key to trust.
 pub(crate) fn self_signed_for_tests(name: &str, key: &PKey<Private>) -> Certificate {
+    ending_for_tests(name, key, 100)
+}
+
+/// Such a certificate whose time is over in so many days.
+pub(crate) fn ending_for_tests(name: &str, key: &PKey<Private>, days: i64) -> Certificate {
     let mut cert = builder(name, key);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    // A minute more: the rest of this day's seconds are no whole day.
+    let end = i64::try_from(now).unwrap() + days * 86_400 + 60;
+    cert.set_not_after(&Asn1Time::from_unix(end).unwrap()).unwrap();
     cert.set_issuer_name(&common_name(name)).unwrap();
     let skid = SubjectKeyIdentifier::new().build(&cert.x509v3_context(None, None)).unwrap();
     cert.append_extension(skid).unwrap();

@@ -122,7 +122,7 @@ pub fn gather(root: &Root, dir: &str) -> Keys {
     }
 
     let in_kernel: Vec<KernelKey> = members.iter().map(|key| KernelKey::new(&key.description)).collect();
-    let mut trusted = Vec::new();
+    let mut trusted: Vec<(String, Certificate)> = Vec::new();
     let mut file_of = vec![None; members.len()];
     for CertificateFile { file, certificate } in files {
         let certificate = match certificate {
@@ -149,10 +149,10 @@ pub fn gather(root: &Root, dir: &str) -> Keys {
             not_after: certificate.not_after().to_owned(),
             in_keyring: place.is_some(),
             problems: problems.collect(),
-            file,
+            file: file.clone(),
         });
         if place.is_some() || acceptable {
-            trusted.push(certificate);
+            trusted.push((file, certificate));
         }
     }
     found.keys = members
@@ -160,8 +160,37 @@ pub fn gather(root: &Root, dir: &str) -> Keys {
         .zip(file_of)
         .map(|(key, file)| KeyInfo { serial: key.serial, description: key.description, file })
         .collect();
-    found.trust = Trust::new(trusted);
+    found.problems.extend(renewal(&trusted));
+    found.trust = Trust::new(trusted.into_iter().map(|(_, certificate)| certificate));
     found
+}
+
+/// Days before a certificate's end at which it is named.
+const SOON: i32 = 30;
+
+/// Certificates whose time is over or soon will be: the kernel does not look at that, but whoever signs packages goes on
+/// with another key, and what is signed by that does not verify here before its certificate is.
+fn renewal(trusted: &[(String, Certificate)]) -> Vec<Problem> {
+    let ends = |(file, certificate): &(String, Certificate)| {
+        let days = certificate.days_left();
+        let successor = trusted
+            .iter()
+            .find(|(_, other)| other.subject() == certificate.subject() && other.days_left() > days.max(SOON));
+        if days >= SOON || successor.is_some() {
+            return None;
+        }
+        let end = if days < 0 { "ended" } else { "ends" };
+        let id = certificate.key_id().map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let what = format!(
+            "{file}: the certificate of \"{}\" {end} on {}, and none of that name follows it; labels by key {id} verify all the same",
+            certificate.subject(),
+            certificate.not_after(),
+        );
+        let next =
+            "add the signer's next certificate beside it, and keep this one while files carry its labels: imactl check";
+        Some(Problem::new(what, next))
+    };
+    trusted.iter().filter_map(ends).collect()
 }
 
 fn unreadable(file: String, problem: Problem) -> CertificateInfo {
@@ -174,5 +203,35 @@ fn unreadable(file: String, problem: Problem) -> CertificateInfo {
         not_after: String::new(),
         in_keyring: false,
         problems: vec![problem],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::pkey::PKey;
+
+    use super::*;
+    use crate::model::cert::ending_for_tests;
+
+    #[test]
+    fn a_certificate_that_ends_is_named_unless_another_follows() {
+        let key = || PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+        let of = |name: &str, days| (format!("{name}{days}"), ending_for_tests(name, &key(), days));
+        let named = |certificates: &[(String, Certificate)]| {
+            let found = renewal(certificates).into_iter();
+            found.map(|problem| problem.what.split_once(':').unwrap().0.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            named(&[of("a", 31), of("b", 29), of("c", 0), of("d", -1), of("e", -400)]),
+            ["b29", "c0", "d-1", "e-400"]
+        );
+        assert_eq!(named(&[of("a", -400), of("a", 400), of("b", 10), of("b", 20)]), ["b10", "b20"]);
+        let ended = renewal(&[of("a", -1)]).remove(0).what;
+        assert!(ended.contains("the certificate of \"a\" ended on "), "{ended}");
+
+        // The same key may go on under a certificate that lasts longer.
+        let same = key();
+        let renewed = [5, 500].map(|days| (format!("a{days}"), ending_for_tests("a", &same, days)));
+        assert_eq!(named(&renewed), [""; 0]);
     }
 }
