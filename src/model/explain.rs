@@ -30,7 +30,7 @@ pub fn next_step(path: &str, judged: &Judged, package: Option<&str>) -> String {
 /// What running or mapping the file means under a policy that demands signatures.
 pub const fn effect(state: State) -> &'static str {
     match state {
-        State::Good => "a rule that demands a signature lets it through",
+        State::Good => "a rule that demands such a signature lets it through",
         State::Absent => "there is nothing to run",
         State::Excluded => {
             "imad does not label it; a rule that demands a signature denies it unless it is labelled otherwise"

@@ -23,3 +23,4 @@ pub mod report;
 pub mod rpm;
 pub mod space;
 pub mod verify;
+pub mod verity;

@@ -21,7 +21,8 @@ pub enum State {
     Unreadable,
     /// imad cannot tell: signature version, algorithm, or a portable EVM signature that covers a hash label.
     Unsupported,
-    /// The label verifies with a trusted key.
+    /// The label verifies with a trusted key. Of an fs-verity signature (type 06), which only a rule with `digest_type=verity
+    /// appraise_type=sigv3` accepts, the reason says so.
     Good,
     /// The content differs from the package's, and the label does not fit it either.
     Modified,
@@ -132,14 +133,37 @@ pub struct Judged {
 pub trait Content {
     /// The digest, or why there is none.
     fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String>;
+
+    /// The fs-verity digest and its algorithm, `None` where the file has no fs-verity, or why neither is known.
+    fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String>;
+}
+
+/// What a signature is made over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Content,
+    Verity,
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Content => "signature",
+            Self::Verity => "fs-verity signature",
+        })
+    }
 }
 
 /// How one label fares against the content.
 enum Fit {
-    Good(KeyId),
-    Bad(KeyId),
+    Good(Over, KeyId),
+    Bad(Over, KeyId),
     UnknownKey(KeyId),
-    Hash { fits: bool },
+    /// An fs-verity signature on a file without fs-verity (`no-verity-digest`).
+    NoVerity(KeyId),
+    Hash {
+        fits: bool,
+    },
     Unsupported(String),
     Malformed(LabelError),
 }
@@ -150,8 +174,15 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
     let current = facts.label.map(|bytes| fit(bytes, verifier, content)).transpose()?;
 
     match &current {
-        Some(Fit::Good(id)) => {
+        Some(Fit::Good(Over::Content, id)) => {
             return judged(State::Good, format!("the signature by key {id} verifies"), Some(*id));
+        }
+        Some(Fit::Good(Over::Verity, id)) => {
+            let why = format!(
+                "the fs-verity signature by key {id} verifies; only rules with digest_type=verity appraise_type=sigv3 \
+                 accept it"
+            );
+            return judged(State::Good, why, Some(*id));
         }
         Some(Fit::Unsupported(why)) => return judged(State::Unsupported, why.clone(), None),
         Some(Fit::Hash { .. }) if facts.evm_type == Some(EVM_PORTABLE_SIGNATURE) => {
@@ -176,10 +207,10 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
     };
 
     match fit(signature, verifier, content)? {
-        Fit::Good(id) if facts.immutable => {
+        Fit::Good(_, id) if facts.immutable => {
             judged(State::Immutable, "the inode is immutable or append-only (chattr -i -a)".to_owned(), Some(id))
         }
-        Fit::Good(id) => {
+        Fit::Good(over, id) => {
             let state = match current {
                 None => State::Missing,
                 Some(Fit::Hash { .. }) => State::Hash,
@@ -187,7 +218,7 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
             };
             judged(
                 state,
-                format!("{}; the package's signature by key {id} verifies", describe(current.as_ref())),
+                format!("{}; the package's {over} by key {id} verifies", describe(current.as_ref())),
                 Some(id),
             )
         }
@@ -195,10 +226,15 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
             judged(State::UntrustedKey, format!("it is signed by key {id}, which is not trusted here"), Some(id))
         }
         Fit::Unsupported(why) => judged(State::Unsupported, format!("the package's signature: {why}"), None),
-        Fit::Bad(id) => {
+        Fit::NoVerity(id) => {
+            let why =
+                format!("the package's fs-verity signature by key {id} needs fs-verity, and the file has no fs-verity");
+            judged(State::Unsigned, why, Some(id))
+        }
+        Fit::Bad(over, id) => {
             // Without a digest in the package this is all that tells of changed content.
             let state = if packaged.digest.is_none() { State::Modified } else { State::Unsigned };
-            judged(state, format!("the package's signature by key {id} does not verify"), Some(id))
+            judged(state, format!("the package's {over} by key {id} does not verify"), Some(id))
         }
         Fit::Hash { .. } => {
             judged(State::Unsigned, "the package brings a hash where a signature belongs".to_owned(), None)
@@ -212,7 +248,18 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
 fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> Result<Fit, String> {
     Ok(match Label::parse(label) {
         Err(error) => Fit::Malformed(error),
-        Ok(Label::VeritySignature(_)) => Fit::Unsupported("an fs-verity signature (type 06)".to_owned()),
+        // The digest comes first, as with the kernel.
+        Ok(Label::VeritySignature(signature)) => match content.verity_digest()? {
+            None => Fit::NoVerity(signature.key_id),
+            Some((algo, digest)) => match verifier.verify_verity(&signature, algo, &digest) {
+                Verdict::Good => Fit::Good(Over::Verity, signature.key_id),
+                Verdict::Bad => Fit::Bad(Over::Verity, signature.key_id),
+                Verdict::UnknownKey(id) => Fit::UnknownKey(id),
+                Verdict::Unsupported => {
+                    Fit::Unsupported(format!("an fs-verity signature over {algo} by key {}", signature.key_id))
+                }
+            },
+        },
         Ok(Label::Digest { algo, digest }) => match HashAlgo::from_kernel_id(algo) {
             None => Fit::Unsupported(format!("a hash label with algorithm number {algo}")),
             Some(algo) => {
@@ -228,8 +275,8 @@ fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> 
                 return Ok(Fit::UnknownKey(signature.key_id));
             }
             match verifier.verify(&signature, &content.digest(algo)?) {
-                Verdict::Good => Fit::Good(signature.key_id),
-                Verdict::Bad => Fit::Bad(signature.key_id),
+                Verdict::Good => Fit::Good(Over::Content, signature.key_id),
+                Verdict::Bad => Fit::Bad(Over::Content, signature.key_id),
                 Verdict::UnknownKey(id) => Fit::UnknownKey(id),
                 Verdict::Unsupported => Fit::Unsupported(format!(
                     "a signature of version {} over {algo} by key {}",
@@ -243,8 +290,11 @@ fn fit(label: &[u8], verifier: &mut Verifier<'_>, content: &mut dyn Content) -> 
 fn describe(current: Option<&Fit>) -> String {
     match current {
         None => "it has no label".to_owned(),
-        Some(Fit::Good(id)) => format!("its signature by key {id} verifies"),
-        Some(Fit::Bad(id)) => format!("its signature by key {id} does not verify"),
+        Some(Fit::Good(over, id)) => format!("its {over} by key {id} verifies"),
+        Some(Fit::Bad(over, id)) => format!("its {over} by key {id} does not verify"),
+        Some(Fit::NoVerity(id)) => {
+            format!("its label is an fs-verity signature by key {id}, and the file has no fs-verity")
+        }
         Some(Fit::UnknownKey(id)) => format!("its signature is by key {id}, which is not trusted here"),
         Some(Fit::Hash { fits: true }) => "its label is a hash, not a signature".to_owned(),
         Some(Fit::Hash { fits: false }) => "its label is a hash that the content does not have".to_owned(),
@@ -255,7 +305,7 @@ fn describe(current: Option<&Fit>) -> String {
 
 fn key_of(current: Option<&Fit>) -> Option<KeyId> {
     match current {
-        Some(Fit::Good(id) | Fit::Bad(id) | Fit::UnknownKey(id)) => Some(*id),
+        Some(Fit::Good(_, id) | Fit::Bad(_, id) | Fit::UnknownKey(id) | Fit::NoVerity(id)) => Some(*id),
         _ => None,
     }
 }

@@ -16,15 +16,42 @@ struct Signer {
 impl Signer {
     fn new(name: &str) -> Self {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        Self::with(name, PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap())
+    }
+
+    fn rsa(name: &str) -> Self {
+        Self::with(name, PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap())
+    }
+
+    fn with(name: &str, key: PKey<Private>) -> Self {
         let cert = super::super::cert::self_signed_for_tests(name, &key);
         Self { key, cert }
     }
 
     fn label(&self, content: &[u8]) -> Vec<u8> {
-        let hash = digest(HashAlgo::Sha256, content).unwrap();
-        let signature = openssl::ecdsa::EcdsaSig::sign(&hash, &self.key.ec_key().unwrap()).unwrap().to_der().unwrap();
-        let mut label = vec![3, 2, 4];
+        self.signature([3, 2, 4], &digest(HashAlgo::Sha256, content).unwrap())
+    }
+
+    /// A signature over an fs-verity digest; the label names `algo`.
+    fn verity_label(&self, algo: HashAlgo, (over, verity): (HashAlgo, &[u8])) -> Vec<u8> {
+        let file_id = [&[6, over.kernel_id()], verity].concat();
+        self.signature([6, 3, algo.kernel_id()], &digest(over, &file_id).unwrap())
+    }
+
+    fn signature(&self, kind: [u8; 3], hash: &[u8]) -> Vec<u8> {
+        let signature = if let Ok(rsa) = self.key.rsa() {
+            let md = if hash.len() == 64 { openssl::md::Md::sha512() } else { openssl::md::Md::sha256() };
+            let mut context = openssl::pkey_ctx::PkeyCtx::new(&PKey::from_rsa(rsa).unwrap()).unwrap();
+            context.sign_init().unwrap();
+            context.set_rsa_padding(openssl::rsa::Padding::PKCS1).unwrap();
+            context.set_signature_md(md).unwrap();
+            let mut signature = Vec::new();
+            context.sign_to_vec(hash, &mut signature).unwrap();
+            signature
+        } else {
+            openssl::ecdsa::EcdsaSig::sign(hash, &self.key.ec_key().unwrap()).unwrap().to_der().unwrap()
+        };
+        let mut label = kind.to_vec();
         label.extend(self.cert.key_id().unwrap().0.to_be_bytes());
         label.extend(u16::try_from(signature.len()).unwrap().to_be_bytes());
         label.extend(signature);
@@ -32,11 +59,29 @@ impl Signer {
     }
 }
 
+/// Content without fs-verity.
 struct Bytes(&'static [u8]);
+
+/// Content whose digests do not matter, with fs-verity or without it.
+struct Verity(Option<(HashAlgo, &'static [u8])>);
+
+impl Content for Verity {
+    fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
+        Bytes(CONTENT).digest(algo)
+    }
+
+    fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String> {
+        Ok(self.0.map(|(algo, digest)| (algo, digest.to_vec())))
+    }
+}
 
 impl Content for Bytes {
     fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
         digest(algo, self.0).map_err(|error| error.to_string())
+    }
+
+    fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String> {
+        Ok(None)
     }
 }
 
@@ -75,7 +120,7 @@ fn every_state_of_an_open_file() {
         ("package with a wrong signature", facts(packaged(Some(&wrong)), None), CONTENT, State::Unsigned),
         ("package with half a signature", facts(packaged(Some(&ours[..20])), None), CONTENT, State::Unsigned),
         ("no package", facts(None, None), CONTENT, State::Foreign),
-        ("fs-verity label", facts(by_us, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Unsupported),
+        ("fs-verity label, no fs-verity", facts(by_us, Some(&[6, 3, 4, 0, 0, 0, 1, 0, 1, 9])), CONTENT, State::Stale),
         (
             "label with an unknown hash",
             facts(by_us, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])),
@@ -93,6 +138,103 @@ fn every_state_of_an_open_file() {
     for (name, facts, content, expected) in table {
         assert_eq!(state(*facts, &trust, content), *expected, "{name}");
     }
+}
+
+const OURS: &[u8] = &[7; 32];
+const LONG: &[u8] = &[7; 64];
+
+/// What the label is, the label, the file's fs-verity digest, the state as a label, the state as the package's signature.
+type Row<'a> = (&'a str, &'a [u8], Option<(HashAlgo, &'static [u8])>, State, State);
+
+/// One row per way in which an fs-verity signature can fare: as the label of a file without a package, and as what the
+/// package brings for a file without a label.
+#[test]
+fn fs_verity_signatures_are_over_the_file_id() {
+    let (ours, theirs, rsa) = (Signer::new("ours"), Signer::new("theirs"), Signer::rsa("rsa"));
+    let trust = Trust::new([ours.cert.clone(), rsa.cert.clone()]);
+    let (sha256, sha512) = (HashAlgo::Sha256, HashAlgo::Sha512);
+    let (short, long) = ((sha256, OURS), (sha512, LONG));
+    let good = ours.verity_label(sha256, short);
+    let with = |place: usize, byte: u8| {
+        let mut label = good.clone();
+        label[place] = byte;
+        label
+    };
+    // The wrong key under the right key's id.
+    let forged = [&good[..7], &theirs.verity_label(sha256, short)[7..]].concat();
+    let over_digest_alone = ours.signature([6, 3, 4], &digest(sha256, OURS).unwrap());
+    let over_content = ours.signature([6, 3, 4], &digest(sha256, CONTENT).unwrap());
+
+    let table: &[Row<'_>] = &[
+        ("good", &good, Some(short), State::Good, State::Missing),
+        ("good, SHA-512", &ours.verity_label(sha512, long), Some(long), State::Good, State::Missing),
+        ("good, RSA", &rsa.verity_label(sha256, short), Some(short), State::Good, State::Missing),
+        ("good, RSA and SHA-512", &rsa.verity_label(sha512, long), Some(long), State::Good, State::Missing),
+        ("no fs-verity", &good, None, State::Foreign, State::Unsigned),
+        ("another digest", &good, Some((sha256, &[8; 32])), State::Foreign, State::Unsigned),
+        ("a digest by another algorithm", &good, Some(long), State::Foreign, State::Unsigned),
+        ("a digest too short", &good, Some((sha256, &[7; 31])), State::Foreign, State::Unsigned),
+        ("the wrong key", &forged, Some(short), State::Foreign, State::Unsigned),
+        ("a key not trusted", &theirs.verity_label(sha256, short), Some(short), State::Foreign, State::UntrustedKey),
+        ("version 2", &with(1, 2), Some(short), State::Foreign, State::Unsigned),
+        ("a spoilt signature", &with(20, good[20] ^ 1), Some(short), State::Foreign, State::Unsigned),
+        ("over the digest without its file id", &over_digest_alone, Some(short), State::Foreign, State::Unsigned),
+        ("over the content", &over_content, Some(short), State::Foreign, State::Unsigned),
+        // What names the algorithm in the signature itself must name the digest's; ECDSA signs bare bytes.
+        (
+            "RSA, label of another algorithm",
+            &rsa.verity_label(sha256, long),
+            Some(long),
+            State::Foreign,
+            State::Unsigned,
+        ),
+        (
+            "ECDSA, label of another algorithm",
+            &ours.verity_label(sha256, long),
+            Some(long),
+            State::Good,
+            State::Missing,
+        ),
+        ("ECDSA, label of no algorithm for it", &with(2, 1), Some(short), State::Foreign, State::Unsigned),
+        ("label of an unknown algorithm", &with(2, 99), Some(short), State::Foreign, State::Unsigned),
+        ("type 03 over the file id", &[&[3, 2], &good[2..]].concat(), Some(short), State::Foreign, State::Unsigned),
+        ("type 03 of version 3", &[&[3], &good[1..]].concat(), Some(short), State::Unsupported, State::Unsupported),
+    ];
+    let content_digest = digest(sha256, CONTENT).unwrap();
+    for (name, label, verity, alone, package) in table {
+        let facts = Facts { packaged: None, label: Some(label), evm_type: None, immutable: false };
+        let judge = |facts: &Facts<'_>| judge(facts, &mut trust.verifier(), &mut Verity(*verity)).unwrap();
+        let judged = judge(&facts);
+        assert_eq!(judged.state, *alone, "{name}: {}", judged.reason);
+        if *alone == State::Good {
+            assert!(judged.reason.starts_with("the fs-verity signature by key "), "{name}: {}", judged.reason);
+            assert!(judged.reason.contains("digest_type=verity"), "{name}: {}", judged.reason);
+        }
+        if verity.is_none() {
+            assert!(judged.reason.contains("the file has no fs-verity"), "{name}: {}", judged.reason);
+        }
+        let packaged = Packaged { signature: Some(label), digest: Some((sha256, &content_digest)) };
+        let judged = judge(&Facts { packaged: Some(packaged), label: None, ..facts });
+        assert_eq!(judged.state, *package, "{name}, packaged: {}", judged.reason);
+    }
+}
+
+#[test]
+fn a_file_whose_fs_verity_is_unknown_is_not_judged() {
+    struct Failing;
+    impl Content for Failing {
+        fn digest(&mut self, _: HashAlgo) -> Result<Vec<u8>, String> {
+            Err("no digest".to_owned())
+        }
+        fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String> {
+            Err("no fs-verity digest".to_owned())
+        }
+    }
+    let signer = Signer::new("ours");
+    let label = signer.verity_label(HashAlgo::Sha256, (HashAlgo::Sha256, OURS));
+    let facts = Facts { packaged: None, label: Some(&label), evm_type: None, immutable: false };
+    let judged = judge(&facts, &mut Trust::new([signer.cert]).verifier(), &mut Failing);
+    assert_eq!(judged, Err("no fs-verity digest".to_owned()));
 }
 
 #[test]

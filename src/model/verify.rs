@@ -16,6 +16,7 @@ use openssl::rsa::Padding;
 use super::algo::HashAlgo;
 use super::cert::Certificate;
 use super::label::{KeyId, Signature};
+use super::verity::file_id_hash;
 
 /// OpenSSL could not compute: the algorithm is switched off by its configuration (FIPS, crypto-policies).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,12 +156,43 @@ impl<'t> Verifier<'t> {
         if signature.version != OVER_THE_DIGEST || digest.len() != algo.digest_size() {
             return Verdict::Unsupported;
         }
+        self.verify_by_any(signature, algo, digest, |_| true)
+    }
+
+    /// Judges an fs-verity signature (label type 06) over a file's fs-verity digest, as `ima_appraise.c: xattr_verify()`
+    /// does.
+    ///
+    /// The algorithm of the file id and of its hash is that of the fs-verity digest. That the label names the same one is
+    /// checked by RSA's DigestInfo alone: with ECDSA the kernel wants an algorithm that goes with it, whichever it is
+    /// (`crypto/asymmetric_keys/public_key.c: software_key_determine_akcipher()`). Any version but 3 is bad
+    /// (`invalid-signature-version`).
+    pub fn verify_verity(&mut self, signature: &Signature<'_>, algo: HashAlgo, verity_digest: &[u8]) -> Verdict {
+        const OVER_THE_FILE_ID: u8 = 3;
+        if signature.version != OVER_THE_FILE_ID || verity_digest.len() != algo.digest_size() {
+            return Verdict::Bad;
+        }
+        let Ok(hash) = file_id_hash(algo, verity_digest) else { return Verdict::Unsupported };
+        let named = signature.hash_algo();
+        let goes_with_ecdsa = named.is_some_and(|named| named != HashAlgo::Md5);
+        self.verify_by_any(signature, algo, &hash, |certificate| {
+            named == Some(algo) || goes_with_ecdsa && certificate.key().id() == Id::EC
+        })
+    }
+
+    /// Whether a trusted key with the signature's id, among those that can have made it, made it over this digest.
+    fn verify_by_any(
+        &mut self,
+        signature: &Signature<'_>,
+        algo: HashAlgo,
+        digest: &[u8],
+        can_be: impl Fn(&Certificate) -> bool,
+    ) -> Verdict {
         let candidates = self.trust.with_id(signature.key_id);
         if candidates.is_empty() {
             return Verdict::UnknownKey(signature.key_id);
         }
         let mut verdict = Verdict::Bad;
-        for certificate in candidates {
+        for certificate in candidates.iter().filter(|certificate| can_be(certificate)) {
             match self.verify_with(certificate, algo, digest, signature.bytes) {
                 Some(true) => return Verdict::Good,
                 Some(false) => {}

@@ -6,7 +6,9 @@ use rustix::io::Errno;
 use crate::model::algo::HashAlgo;
 use crate::model::label::{EVM_PORTABLE_SIGNATURE, Label};
 use crate::model::plan::Content as _;
-use crate::model::policy::event::{Content, Evm, File, FileSystem, LabelRead, LsmLabel, LsmValue, Signature, Target};
+use crate::model::policy::event::{
+    Content, Evm, File, FileSystem, LabelRead, LsmLabel, LsmValue, Signature, Target, VerityDigest,
+};
 use crate::model::policy::verdict::{VerdictProfile, hash_algo};
 use crate::model::verify::Trust;
 use crate::sys::file::{OpenError, OpenFile};
@@ -78,7 +80,8 @@ impl Look {
     pub fn verify(mut self, trust: &Trust, kernel: &VerdictProfile) -> Result<Facts, OpenError> {
         let mut untold = Vec::new();
         let content = content(&mut self.open, hash_algo(&self.label, kernel));
-        let signature = signature(&self.label, &content, trust, &mut untold);
+        let verity = verity(&mut self.open, &mut untold);
+        let signature = signature(&self.label, &content, verity.as_ref(), trust);
         let evm = evm(&self.open, &self.label, &mut untold)?;
         let set = |bit| self.mode & bit == bit;
         let (set_uid, set_gid) = (set(SET_UID), set(SET_GID | GROUP_EXECUTES));
@@ -89,6 +92,7 @@ impl Look {
             empty: self.empty,
             label: self.label,
             content,
+            verity: verity.map(|(algo, digest)| VerityDigest { algo: algo.kernel_id(), digest }),
             signature,
             evm,
             ..File::default()
@@ -123,13 +127,21 @@ fn content(open: &mut OpenFile, algo: u8) -> Content {
     }
 }
 
-fn signature(label: &LabelRead, content: &Content, trust: &Trust, untold: &mut Vec<String>) -> Signature {
-    let (LabelRead::Bytes(bytes), Content::Digest(digest)) = (label, content) else { return Signature::Bad };
-    match Label::parse(bytes) {
-        Ok(Label::Signature(signature)) => trust.verify(&signature, digest).into(),
-        Ok(Label::VeritySignature(_)) => {
-            untold.push("imad does not verify fs-verity signatures; it counts as bad".to_owned());
-            Signature::Unsupported
+/// The fs-verity digest. Where it cannot be found out, the file counts as one without.
+fn verity(open: &mut OpenFile, untold: &mut Vec<String>) -> Option<(HashAlgo, Vec<u8>)> {
+    open.verity_digest().unwrap_or_else(|why| {
+        untold.push(format!("{why}; it counts as a file without fs-verity"));
+        None
+    })
+}
+
+/// What verifying says, over what the label's type says its signature is made of.
+fn signature(label: &LabelRead, content: &Content, verity: Option<&(HashAlgo, Vec<u8>)>, trust: &Trust) -> Signature {
+    let LabelRead::Bytes(bytes) = label else { return Signature::Bad };
+    match (Label::parse(bytes), content, verity) {
+        (Ok(Label::Signature(signature)), Content::Digest(digest), _) => trust.verify(&signature, digest).into(),
+        (Ok(Label::VeritySignature(signature)), _, Some((algo, digest))) => {
+            trust.verifier().verify_verity(&signature, *algo, digest).into()
         }
         _ => Signature::Bad,
     }

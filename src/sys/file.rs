@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{IFlags, OFlags, XattrFlags};
 
 use super::root::Root;
+use super::verity;
 use crate::model::algo::HashAlgo;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::Content;
@@ -256,6 +257,10 @@ impl Content for OpenFile {
         let digest = self.hash(algo)?;
         self.digests.push((algo, digest.clone()));
         Ok(digest)
+    }
+
+    fn verity_digest(&mut self) -> Result<Option<(HashAlgo, Vec<u8>)>, String> {
+        verity::digest(&self.file).map_err(|error| format!("asking for its fs-verity digest failed: {error}"))
     }
 }
 

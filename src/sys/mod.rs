@@ -21,4 +21,5 @@ pub mod rpmdb;
 pub mod sealed;
 pub mod securityfs;
 pub mod state_dir;
+pub mod verity;
 pub mod watch;

@@ -173,7 +173,8 @@ impl Trial<'_, '_> {
                     return (Some(Cause::InvalidSignatureVersion), false);
                 }
                 let over_verity = self.inode.collected.is_some_and(|collected| collected.verity);
-                let result = self.signature(value, over_verity && fits);
+                // The algorithm that the label names was looked at when the signature was verified.
+                let result = self.signature(value, over_verity);
                 let unknown_key = matches!(result, Signature::UnknownKey | Signature::GoodByPlatform);
                 ((result != Signature::Good).then_some(Cause::InvalidVeritySignature), unknown_key)
             }
