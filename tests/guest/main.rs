@@ -24,3 +24,4 @@ mod proofs;
 mod reads;
 mod service;
 mod verdicts;
+mod verity;

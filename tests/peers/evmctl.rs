@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use imad::model::cert::Certificate;
+use imad::model::algo::HashAlgo;
+use imad::model::cert::{Certificate, hex};
 use imad::model::config::Labels;
+use imad::model::label::Label;
 use imad::model::plan::State;
-use imad::model::verify::Trust;
+use imad::model::verify::{Trust, Verdict};
 use imad::ops::labels::{Request, Selection, judge_file};
 use imad::sys::root::Root;
 
@@ -58,6 +60,42 @@ fn labels_fare_as_with_evmctl() {
         }
     }
     assert_eq!(seen, 45);
+}
+
+/// Debian's evmctl (1.4) makes no labels of type 06: what its `--veritysig` would hash (libimaevm.c: calc_hash_sigv3())
+/// is hashed by coreutils here, and evmctl signs that.
+#[test]
+fn evmctls_signatures_over_a_file_id_verify() {
+    let (keys, folder) = (keys(), folder());
+    let (file_id, list) = (folder.path().join("file-id"), folder.path().join("list"));
+    let file = |name: &str, kind: &str| keys.join(format!("{name}.{kind}"));
+    let certificate = |name: &str| Certificate::parse(&std::fs::read(file(name, "der")).unwrap()).unwrap();
+    let mut seen = 0;
+    for name in ["ima", "accepted/rsa", "accepted/p384"] {
+        for (algo, size) in [(HashAlgo::Sha256, 32), (HashAlgo::Sha512, 64)] {
+            let verity: Vec<u8> = (1..=size).collect();
+            std::fs::write(&file_id, [&[6, algo.kernel_id()], &verity[..]].concat()).unwrap();
+            let mut sum = Command::new(format!("{algo}sum"));
+            sum.arg(&file_id);
+            std::fs::write(&list, run(sum).stdout).unwrap();
+            let mut evmctl = Command::new("evmctl");
+            evmctl.args(["sign_hash", "--hashalgo", algo.name(), "--key"]).arg(file(name, "key"));
+            evmctl.arg("--keyid-from-cert").arg(file(name, "pem")).stdin(std::fs::File::open(&list).unwrap());
+            let signed = String::from_utf8(run(evmctl).stdout).unwrap();
+            let mut label = imad::model::hex::decode(signed.split_whitespace().last().unwrap().as_bytes()).unwrap();
+            label[..2].copy_from_slice(&[6, 3]);
+            let Ok(Label::VeritySignature(signature)) = Label::parse(&label) else { panic!("{}", hex(&label)) };
+            let by = |trusted: &str, verity: &[u8]| {
+                Trust::new([certificate(trusted)]).verifier().verify_verity(&signature, algo, verity)
+            };
+            assert_eq!(by(name, &verity), Verdict::Good, "{name} {algo}");
+            let other: Vec<u8> = (2..=size + 1).collect();
+            assert_eq!(by(name, &other), Verdict::Bad, "{name} {algo}");
+            assert!(matches!(by("foreign", &verity), Verdict::UnknownKey(_)), "{name} {algo}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 6);
 }
 
 #[test]

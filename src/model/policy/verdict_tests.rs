@@ -140,12 +140,6 @@ fn labels_that_fail() -> Vec<Row> {
             Cause::InvalidSignatureVersion,
             Some(false),
         ),
-        (
-            VERITY,
-            File { label: signature_label(6, 3, SHA512), ..verity_signed() },
-            Cause::InvalidVeritySignature,
-            Some(false),
-        ),
         // Without a rule that wants verity, the signature is held against the digest of the content.
         (HASH, verity_signed(), Cause::InvalidVeritySignature, Some(false)),
         (VERITY, File { verity: None, ..verity_signed() }, Cause::NoVerityDigest, Some(false)),
@@ -171,6 +165,9 @@ fn labels_that_pass() {
     let sha1 = File { content: Content::Digest(vec![7; 20]), ..file(bytes(&[&[1][..], &[7; 20]].concat())) };
     let long = file(LabelRead::Bytes([&[4, SHA256][..], &DIGEST, b"more"].concat()));
     for (rule, file) in [
+        (VERITY, verity_signed()),
+        // Whether the label's algorithm must be the digest's depends on the key, and is part of verifying.
+        (VERITY, File { label: signature_label(6, 3, SHA512), ..verity_signed() }),
         (HASH, good_hash()),
         (HASH, md5),
         (HASH, padded_md5),
