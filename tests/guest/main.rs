@@ -11,6 +11,7 @@ mod certificates;
 mod compat;
 mod decisions;
 mod denials;
+mod evm;
 mod first_start;
 mod kernels;
 mod language;
