@@ -1,4 +1,4 @@
-//! What EVM lets nobody write (`security/integrity/evm/evm_main.c`).
+//! What EVM lets nobody write (`security/integrity/evm/evm_main.c`), and what its portable signatures are made over.
 #![forbid(unsafe_code)]
 
 /// HMACs are verified and made (`EVM_INIT_HMAC`).
@@ -69,6 +69,54 @@ impl Refusal {
 /// File systems whose files get labels whatever EVM says: `TMPFS_MAGIC`, and overlayfs, on which it makes no HMACs
 /// (`SB_I_EVM_HMAC_UNSUPPORTED`).
 pub const UNPROTECTED: [i64; 2] = [0x0102_1994, 0x794c_7630];
+
+/// The attributes that EVM protects, in its order (`evm_config_default_xattrnames`). Those that
+/// `/sys/kernel/security/integrity/evm/evm_xattrs` adds are missing.
+pub const PROTECTED: [&str; 8] = [
+    "security.selinux",
+    "security.SMACK64",
+    "security.SMACK64EXEC",
+    "security.SMACK64TRANSMUTE",
+    "security.SMACK64MMAP",
+    "security.apparmor",
+    "security.ima",
+    "security.capability",
+];
+
+/// What a portable signature vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// The values of those [protected attributes](PROTECTED) that the file has, in that order.
+    pub xattrs: Vec<Vec<u8>>,
+    /// Owner, in the initial user namespace.
+    pub owner: u32,
+    /// Group, in the initial user namespace.
+    pub group: u32,
+    /// `st_mode`, with the kind of file.
+    pub mode: u16,
+}
+
+impl Metadata {
+    /// What is hashed and signed (`evm_calc_hmac_or_hash()`, `hmac_add_misc()`): the attributes' values, one after the
+    /// other, and then 24 bytes, in the machine's byte order:
+    ///
+    /// | offset | bytes | field |
+    /// |---|---|---|
+    /// | 0 | 12 | zero: inode number and generation, which portable signatures leave out |
+    /// | 12 | 4 | owner |
+    /// | 16 | 4 | group |
+    /// | 20 | 2 | mode |
+    /// | 22 | 2 | zero |
+    pub fn message(&self) -> Vec<u8> {
+        let mut message = self.xattrs.concat();
+        message.extend([0; 12]);
+        message.extend(self.owner.to_ne_bytes());
+        message.extend(self.group.to_ne_bytes());
+        message.extend(self.mode.to_ne_bytes());
+        message.extend([0; 2]);
+        message
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -127,8 +127,8 @@ impl<'a> Label<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads header and signature; `bytes` begins with the type byte.
-    fn parse(bytes: &'a [u8]) -> Result<Self, LabelError> {
+    /// Reads header and signature; `bytes` begins with the type byte, which may also be one of `security.evm`.
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, LabelError> {
         let short = LabelError::Short { found: bytes.len(), needed: SIGNATURE_HEADER + 1 };
         let Some((header, signature)) = bytes.split_first_chunk::<SIGNATURE_HEADER>() else {
             return Err(short);

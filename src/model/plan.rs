@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::algo::HashAlgo;
+use super::evm::Metadata;
 use super::label::{EVM_PORTABLE_SIGNATURE, KeyId, Label, LabelError};
 use super::verify::{Verdict, Verifier};
 
@@ -19,7 +20,7 @@ pub enum State {
     Absent,
     /// It could not be opened or read.
     Unreadable,
-    /// imad cannot tell: signature version, algorithm, or a portable EVM signature that covers a hash label.
+    /// imad cannot tell: signature version, algorithm, or an unknown key's portable EVM signature that covers a hash label.
     Unsupported,
     /// The label verifies with a trusted key. Of an fs-verity signature (type 06), which only a rule with `digest_type=verity
     /// appraise_type=sigv3` accepts, the reason says so.
@@ -130,8 +131,11 @@ pub trait Content {
     /// The digest, or why there is none.
     fn digest(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String>;
 
-    /// Type byte of `security.evm`, if there is one.
-    fn evm_type(&mut self) -> Result<Option<u8>, String>;
+    /// `security.evm`, if there is one.
+    fn evm(&mut self) -> Result<Option<Vec<u8>>, String>;
+
+    /// What a portable EVM signature would be made over.
+    fn metadata(&mut self) -> Result<Metadata, String>;
 
     /// Whether the inode is immutable or append-only.
     fn is_immutable(&mut self) -> bool;
@@ -187,9 +191,10 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
             return judged(State::Good, why, Some(*id));
         }
         Some(Fit::Unsupported(why)) => return judged(State::Unsupported, why.clone(), None),
-        Some(Fit::Hash { .. }) if content.evm_type()? == Some(EVM_PORTABLE_SIGNATURE) => {
-            let why = "a hash label under a portable EVM signature, which imad does not judge".to_owned();
-            return judged(State::Unsupported, why, None);
+        Some(Fit::Hash { fits: true }) => {
+            if let Some(judged) = portable(verifier, content)? {
+                return Ok(judged);
+            }
         }
         _ => {}
     }
@@ -243,6 +248,31 @@ pub fn judge(facts: &Facts<'_>, verifier: &mut Verifier<'_>, content: &mut dyn C
         }
         Fit::Malformed(error) => {
             judged(State::Unsigned, format!("the package's signature is malformed: {error}"), None)
+        }
+    }
+}
+
+/// A file whose hash label fits: the kernel takes it for a signature where a portable EVM signature vouches for it
+/// (`ima_appraise.c: xattr_verify()`, `INTEGRITY_PASS_IMMUTABLE`). `None` where none does.
+fn portable(verifier: &mut Verifier<'_>, content: &mut dyn Content) -> Result<Option<Judged>, String> {
+    let Some(evm) = content.evm()?.filter(|evm| evm.first() == Some(&EVM_PORTABLE_SIGNATURE)) else { return Ok(None) };
+    let judged = |state, reason, key_id| Ok(Some(Judged { state, reason, key_id }));
+    match verifier.verify_portable(&evm, &content.metadata()?) {
+        Verdict::Good => {
+            let why = "its hash fits, and the portable EVM signature over that verifies; it counts where EVM verifies \
+                       signatures";
+            judged(State::Good, why.to_owned(), None)
+        }
+        Verdict::Bad => Ok(None),
+        Verdict::UnknownKey(id) => {
+            let why =
+                format!("its hash fits, under a portable EVM signature by key {id}, which is not in /etc/keys/evm");
+            judged(State::Unsupported, why, Some(id))
+        }
+        Verdict::Unsupported => {
+            let why =
+                "its hash fits, under a portable EVM signature of a version or by an algorithm that imad does not know";
+            judged(State::Unsupported, why.to_owned(), None)
         }
     }
 }

@@ -63,7 +63,7 @@ impl Signer {
 #[derive(Clone, Copy)]
 struct Inode {
     content: &'static [u8],
-    evm_type: Option<u8>,
+    evm: Option<&'static [u8]>,
     immutable: bool,
     verity: Option<(HashAlgo, &'static [u8])>,
 }
@@ -73,8 +73,12 @@ impl Content for Inode {
         digest(algo, self.content).map_err(|error| error.to_string())
     }
 
-    fn evm_type(&mut self) -> Result<Option<u8>, String> {
-        Ok(self.evm_type)
+    fn evm(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.evm.map(<[u8]>::to_vec))
+    }
+
+    fn metadata(&mut self) -> Result<Metadata, String> {
+        Ok(metadata())
     }
 
     fn is_immutable(&mut self) -> bool {
@@ -88,7 +92,7 @@ impl Content for Inode {
 
 const CONTENT: &[u8] = b"#!/bin/sh\n";
 
-const PLAIN: Inode = Inode { content: CONTENT, evm_type: None, immutable: false, verity: None };
+const PLAIN: Inode = Inode { content: CONTENT, evm: None, immutable: false, verity: None };
 const CHANGED: Inode = Inode { content: b"changed", ..PLAIN };
 
 fn state(facts: Facts<'_>, trust: &Trust, mut inode: Inode) -> State {
@@ -127,9 +131,9 @@ fn every_state_of_an_open_file() {
         ("label with an unknown hash", facts(by_us, Some(&[3, 2, 99, 0, 0, 0, 1, 0, 1, 9])), PLAIN, State::Unsupported),
         ("immutable", facts(by_us, None), Inode { immutable: true, ..PLAIN }, State::Immutable),
         (
-            "hash under a portable EVM signature",
+            "hash under a portable EVM signature by nobody known",
             facts(by_us, Some(&hash_label)),
-            Inode { evm_type: Some(EVM_PORTABLE_SIGNATURE), ..PLAIN },
+            Inode { evm: Some(&[5, 2, 4, 0, 0, 0, 1, 0, 1, 9]), ..PLAIN },
             State::Unsupported,
         ),
     ];
@@ -225,8 +229,11 @@ fn a_file_whose_fs_verity_is_unknown_is_not_judged() {
         fn digest(&mut self, _: HashAlgo) -> Result<Vec<u8>, String> {
             Err("no digest".to_owned())
         }
-        fn evm_type(&mut self) -> Result<Option<u8>, String> {
+        fn evm(&mut self) -> Result<Option<Vec<u8>>, String> {
             Ok(None)
+        }
+        fn metadata(&mut self) -> Result<Metadata, String> {
+            Err("no metadata".to_owned())
         }
         fn is_immutable(&mut self) -> bool {
             false
@@ -240,6 +247,55 @@ fn a_file_whose_fs_verity_is_unknown_is_not_judged() {
     let facts = Facts { packaged: None, label: Some(&label) };
     let judged = judge(&facts, &mut Trust::new([signer.cert]).verifier(), &mut Failing);
     assert_eq!(judged, Err("no fs-verity digest".to_owned()));
+}
+
+fn metadata() -> Metadata {
+    Metadata { xattrs: vec![vec![4, 4, 1], vec![2]], owner: 0, group: 5, mode: 0o100_755 }
+}
+
+/// A hash label is as good as what vouches for it, and only where it fits.
+#[test]
+fn portable_evm_signatures_vouch_for_hash_labels() {
+    let (ima, evm) = (Signer::new("for labels"), Signer::rsa("for security.evm"));
+    let trust = Trust::new([ima.cert.clone()]).with_evm([evm.cert.clone()]);
+    let hash = digest(HashAlgo::Sha256, CONTENT).unwrap();
+    let label = [&[4, 4], &hash[..]].concat();
+    let signed = |signer: &Signer, metadata: &Metadata| {
+        signer.signature([5, 2, 4], &digest(HashAlgo::Sha256, &metadata.message()).unwrap())
+    };
+    let good = signed(&evm, &metadata());
+    let with = |place: usize, byte: u8| {
+        let mut evm = good.clone();
+        evm[place] = byte;
+        evm
+    };
+    let other = |change: fn(&mut Metadata)| {
+        let mut metadata = metadata();
+        change(&mut metadata);
+        signed(&evm, &metadata)
+    };
+    let by_ima = ima.label(CONTENT);
+    for (name, evm, state) in [
+        ("good", good.clone(), State::Good),
+        ("by a key for labels", signed(&ima, &metadata()), State::Unsupported),
+        ("of another version", with(1, 3), State::Unsupported),
+        ("an HMAC", [&[2][..], &[0; 20]].concat(), State::Hash),
+        ("not portable", with(0, 3), State::Hash),
+        ("spoilt", with(20, good[20] ^ 1), State::Hash),
+        ("cut", good[..100].to_vec(), State::Hash),
+        ("another owner", other(|metadata| metadata.owner = 1), State::Hash),
+        ("another group", other(|metadata| metadata.group = 1), State::Hash),
+        ("another mode", other(|metadata| metadata.mode = 0o104_755), State::Hash),
+        ("another attribute", other(|metadata| metadata.xattrs[1] = vec![3]), State::Hash),
+    ] {
+        let packaged = Packaged { signature: Some(&by_ima), digest: Some((HashAlgo::Sha256, &hash)) };
+        let facts = Facts { packaged: Some(packaged), label: Some(&label) };
+        let inode = Inode { evm: Some(Box::leak(evm.into_boxed_slice())), ..PLAIN };
+        assert_eq!(judge(&facts, &mut trust.verifier(), &mut { inode }).unwrap().state, state, "{name}");
+        // Content that the hash does not fit is vouched for by nobody.
+        let inode = Inode { content: CHANGED.content, ..inode };
+        assert_eq!(judge(&facts, &mut trust.verifier(), &mut { inode }).unwrap().state, State::Modified, "{name}");
+    }
 }
 
 #[test]

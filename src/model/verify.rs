@@ -16,6 +16,7 @@ use openssl::rsa::Padding;
 use super::algo::HashAlgo;
 use super::cert::Certificate;
 use super::ecdsa;
+use super::evm::Metadata;
 use super::label::{KeyId, Signature};
 use super::verity::file_id_hash;
 
@@ -70,7 +71,12 @@ pub fn digest(algo: HashAlgo, bytes: &[u8]) -> Result<Vec<u8>, Unavailable> {
 #[derive(Debug, Default, Clone)]
 pub struct Trust {
     by_id: HashMap<KeyId, Vec<Certificate>>,
+    /// For `security.evm`: the kernel looks its keys up in a keyring of their own.
+    evm: HashMap<KeyId, Vec<Certificate>>,
 }
+
+/// Version of signatures over a digest.
+const OVER_THE_DIGEST: u8 = 2;
 
 /// What verifying a signature said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +107,12 @@ impl Trust {
         if let Some(id) = certificate.key_id() {
             self.by_id.entry(id).or_default().push(certificate);
         }
+    }
+
+    /// Trusts these certificates for `security.evm` too.
+    #[must_use]
+    pub fn with_evm(self, certificates: impl IntoIterator<Item = Certificate>) -> Self {
+        Self { evm: Self::new(certificates).by_id, ..self }
     }
 
     /// Whether no label could verify.
@@ -182,12 +194,23 @@ impl<'t> Verifier<'t> {
 
     /// Judges a signature over a digest made with the signature's own hash algorithm.
     pub fn verify(&mut self, signature: &Signature<'_>, digest: &[u8]) -> Verdict {
-        const OVER_THE_DIGEST: u8 = 2;
         let Some(algo) = signature.hash_algo() else { return Verdict::Unsupported };
         if signature.version != OVER_THE_DIGEST || digest.len() != algo.digest_size() {
             return Verdict::Unsupported;
         }
-        self.verify_by_any(signature, algo, digest, |_| true)
+        self.verify_by_any(self.trust.with_id(signature.key_id), signature, algo, digest, |_| true)
+    }
+
+    /// Judges a portable EVM signature: `security.evm`, type 05, over what [`Metadata`] says, hashed with the algorithm
+    /// that it names (`evm_main.c: evm_verify_hmac()`). What is malformed is bad.
+    pub fn verify_portable(&mut self, evm: &[u8], metadata: &Metadata) -> Verdict {
+        let Ok(signature) = Signature::parse(evm) else { return Verdict::Bad };
+        let Some(algo) = signature.hash_algo().filter(|_| signature.version == OVER_THE_DIGEST) else {
+            return Verdict::Unsupported;
+        };
+        let Ok(digest) = digest(algo, &metadata.message()) else { return Verdict::Unsupported };
+        let candidates = self.trust.evm.get(&signature.key_id).map_or(&[][..], Vec::as_slice);
+        self.verify_by_any(candidates, &signature, algo, &digest, |_| true)
     }
 
     /// Judges an fs-verity signature (label type 06) over a file's fs-verity digest, as `ima_appraise.c: xattr_verify()`
@@ -205,20 +228,21 @@ impl<'t> Verifier<'t> {
         let Ok(hash) = file_id_hash(algo, verity_digest) else { return Verdict::Unsupported };
         let named = signature.hash_algo();
         let goes_with_ecdsa = named.is_some_and(|named| named != HashAlgo::Md5);
-        self.verify_by_any(signature, algo, &hash, |certificate| {
+        self.verify_by_any(self.trust.with_id(signature.key_id), signature, algo, &hash, |certificate| {
             named == Some(algo) || goes_with_ecdsa && certificate.key().id() == Id::EC
         })
     }
 
-    /// Whether a trusted key with the signature's id, among those that can have made it, made it over this digest.
+    /// Whether one of these keys, which have the signature's id, and among those that can have made it, made it over this
+    /// digest.
     fn verify_by_any(
         &mut self,
+        candidates: &'t [Certificate],
         signature: &Signature<'_>,
         algo: HashAlgo,
         digest: &[u8],
         can_be: impl Fn(&Certificate) -> bool,
     ) -> Verdict {
-        let candidates = self.trust.with_id(signature.key_id);
         if candidates.is_empty() {
             return Verdict::UnknownKey(signature.key_id);
         }

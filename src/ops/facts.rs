@@ -10,7 +10,7 @@ use crate::model::policy::event::{
     Content, Evm, File, FileSystem, LabelRead, LsmLabel, LsmValue, Signature, Target, VerityDigest,
 };
 use crate::model::policy::verdict::{VerdictProfile, hash_algo};
-use crate::model::verify::Trust;
+use crate::model::verify::{Trust, Verdict};
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::root::Root;
 use crate::sys::{filesystem, securityfs};
@@ -82,7 +82,7 @@ impl Look {
         let content = content(&mut self.open, hash_algo(&self.label, kernel));
         let verity = verity(&mut self.open, &mut untold);
         let signature = signature(&self.label, &content, verity.as_ref(), trust);
-        let evm = evm(&self.open, &self.label, &mut untold)?;
+        let evm = evm(&self.open, &self.label, trust, &mut untold)?;
         let set = |bit| self.mode & bit == bit;
         let (set_uid, set_gid) = (set(SET_UID), set(SET_GID | GROUP_EXECUTES));
         let is_executable = self.is_executable();
@@ -147,18 +147,34 @@ fn signature(label: &LabelRead, content: &Content, verity: Option<&(HashAlgo, Ve
     }
 }
 
-fn evm(open: &OpenFile, label: &LabelRead, untold: &mut Vec<String>) -> Result<Evm, OpenError> {
+fn evm(open: &OpenFile, label: &LabelRead, trust: &Trust, untold: &mut Vec<String>) -> Result<Evm, OpenError> {
     /// HMACs, or signatures, are verified.
     const ACTIVE: u64 = 3;
     if securityfs::evm().ok().flatten().is_none_or(|bits| bits & ACTIVE == 0) {
         return Ok(Evm::Unknown);
     }
-    Ok(match (open.evm_type()?, label) {
+    Ok(match (open.evm()?, label) {
         (None, LabelRead::Bytes(_)) => Evm::NoLabel,
         (None, _) => Evm::NoXattrs,
-        (Some(kind), _) => {
-            untold.push("imad does not verify security.evm; it counts as good".to_owned());
-            if kind == EVM_PORTABLE_SIGNATURE { Evm::PassImmutable } else { Evm::Pass }
+        (Some(evm), _) if evm.first() == Some(&EVM_PORTABLE_SIGNATURE) => {
+            match trust.verifier().verify_portable(&evm, &open.metadata()?) {
+                Verdict::Good => Evm::PassImmutable,
+                Verdict::Bad => Evm::FailImmutable,
+                Verdict::UnknownKey(id) => {
+                    untold.push(format!(
+                        "security.evm is signed by key {id}, which is not in /etc/keys/evm: it counts as bad"
+                    ));
+                    Evm::FailImmutable
+                }
+                Verdict::Unsupported => {
+                    untold.push("imad does not verify this security.evm; it counts as good".to_owned());
+                    Evm::PassImmutable
+                }
+            }
+        }
+        (Some(_), _) => {
+            untold.push("imad does not verify security.evm of this kind; it counts as good".to_owned());
+            Evm::Pass
         }
     })
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::model::cert::{Certificate, KernelKey};
+use crate::model::cert::{Certificate, KernelKey, Refusal};
 use crate::model::report::{CertificateInfo, KeyInfo, KeyringKind, Problem};
 use crate::model::verify::Trust;
 use crate::sys::keyring::{self, Key, Serial};
@@ -17,6 +17,10 @@ pub const UNTRUSTED_KEYRING: &str = "_ima";
 const SIGNERS: [&str; 3] = [".builtin_trusted_keys", ".secondary_trusted_keys", ".machine"];
 /// The one certificate that older tools, and kernels with `CONFIG_IMA_LOAD_X509`, know.
 const SINGLE: &str = "/etc/keys/x509_ima.der";
+/// Where EVM's certificates are, for dracut too.
+const EVM_DIR: &str = "/etc/keys/evm";
+/// The one that kernels with `CONFIG_EVM_LOAD_X509` know.
+const EVM_SINGLE: &str = "/etc/keys/x509_evm.der";
 /// No certificate is longer.
 const LIMIT: u64 = 1 << 20;
 
@@ -31,13 +35,17 @@ pub struct CertificateFile {
 
 /// Reads every file of the keys folder, and `/etc/keys/x509_ima.der`; what is not there has none.
 pub fn certificates(root: &Root, dir: &str) -> io::Result<Vec<CertificateFile>> {
+    certificates_in(root, dir, SINGLE)
+}
+
+fn certificates_in(root: &Root, dir: &str, single: &str) -> io::Result<Vec<CertificateFile>> {
     let names = match root.list(dir) {
         Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
     let files = names.into_iter().map(|name| format!("{}/{}", dir.trim_end_matches('/'), name.display()));
-    let files = files.chain(root.exists(SINGLE).then(|| SINGLE.to_owned()));
+    let files = files.chain(root.exists(single).then(|| single.to_owned()));
     Ok(files
         .map(|file| {
             let certificate = root
@@ -139,7 +147,7 @@ pub fn gather(root: &Root, dir: &str) -> Keys {
             *place = Some(file.clone());
         }
         let refusals = certificate.refusals(vouching.as_deref());
-        let acceptable = refusals.iter().all(crate::model::cert::Refusal::is_warning);
+        let acceptable = refusals.iter().all(Refusal::is_warning);
         let problems = refusals.iter().map(|refusal| Problem::new(format!("{file}: {refusal}"), refusal.remedy()));
         found.certificates.push(CertificateInfo {
             subject: certificate.subject().to_owned(),
@@ -162,6 +170,31 @@ pub fn gather(root: &Root, dir: &str) -> Keys {
         .collect();
     found.problems.extend(renewal(&trusted));
     found.trust = Trust::new(trusted.into_iter().map(|(_, certificate)| certificate));
+    evm(root, found)
+}
+
+/// Adds the certificates for `security.evm`. The keyring `.evm` takes them on the same terms.
+fn evm(root: &Root, mut found: Keys) -> Keys {
+    let files = certificates_in(root, EVM_DIR, EVM_SINGLE).unwrap_or_else(|error| {
+        found.problems.push(Problem::new(format!("{EVM_DIR}: {error}"), format!("ls -ld {EVM_DIR}")));
+        Vec::new()
+    });
+    let mut trusted = Vec::new();
+    for CertificateFile { file, certificate } in files {
+        match certificate {
+            Ok(certificate) if certificate.refusals(None).iter().all(Refusal::is_warning) => trusted.push(certificate),
+            Ok(certificate) => found.problems.extend(
+                certificate
+                    .refusals(None)
+                    .iter()
+                    .map(|refusal| Problem::new(format!("{file}: {refusal}"), refusal.remedy())),
+            ),
+            Err(why) => {
+                found.problems.push(Problem::new(format!("{file}: {why}"), format!("remove or replace {file}")));
+            }
+        }
+    }
+    found.trust = found.trust.with_evm(trusted);
     found
 }
 

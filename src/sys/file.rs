@@ -14,6 +14,7 @@ use rustix::fs::{FileType, IFlags, OFlags, XattrFlags};
 use super::root::Root;
 use super::verity;
 use crate::model::algo::HashAlgo;
+use crate::model::evm::{Metadata, PROTECTED};
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::Content;
 use crate::model::space::Room;
@@ -134,9 +135,21 @@ impl OpenFile {
         Ok(rustix::fs::fremovexattr(&self.file, XATTR_IMA)?)
     }
 
-    /// Type byte of `security.evm`.
-    pub fn evm_type(&self) -> io::Result<Option<u8>> {
-        Ok(xattr(&self.file, XATTR_EVM)?.and_then(|value| value.first().copied()))
+    /// `security.evm`; `None` where the file has none.
+    pub fn evm(&self) -> io::Result<Option<Vec<u8>>> {
+        xattr(&self.file, XATTR_EVM)
+    }
+
+    /// What a portable EVM signature would be made over.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        let (owner, group) = self.owner()?;
+        let mut xattrs = Vec::new();
+        for name in PROTECTED {
+            xattrs.extend(xattr(&self.file, name)?);
+        }
+        // An inode's mode has sixteen bits (umode_t).
+        let mode = u16::try_from(self.identity()?.mode & 0xffff).unwrap_or(0);
+        Ok(Metadata { xattrs, owner, group, mode })
     }
 
     /// `security.selinux`.
@@ -266,8 +279,12 @@ impl Content for OpenFile {
         Ok(digest)
     }
 
-    fn evm_type(&mut self) -> Result<Option<u8>, String> {
-        Self::evm_type(self).map_err(|error| error.to_string())
+    fn evm(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Self::evm(self).map_err(|error| format!("security.evm: {error}"))
+    }
+
+    fn metadata(&mut self) -> Result<Metadata, String> {
+        Self::metadata(self).map_err(|error| error.to_string())
     }
 
     fn is_immutable(&mut self) -> bool {

@@ -117,6 +117,59 @@ fn a_hash_label_of_evmctl_is_a_hash() {
 }
 
 #[test]
+fn evmctls_portable_signatures_vouch_for_hashes() {
+    use std::os::unix::fs::PermissionsExt;
+    let (keys, folder) = (keys(), folder());
+    let root = Root::open(folder.path()).unwrap();
+    let rules = Labels::default();
+    for name in ["ima", "accepted/rsa", "accepted/p384"] {
+        let key = |kind: &str| keys.join(format!("{name}.{kind}")).to_str().unwrap().to_owned();
+        let certificate = || Certificate::parse(&std::fs::read(key("der")).unwrap()).unwrap();
+        let file = folder.path().join(name.replace('/', "-"));
+        std::fs::write(&file, "content").unwrap();
+        std::os::unix::fs::chown(&file, Some(3), Some(7)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o4755)).unwrap();
+        rustix::fs::setxattr(
+            &file,
+            "security.capability",
+            &[1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            rustix::fs::XattrFlags::empty(),
+        )
+        .unwrap();
+        let (private, public) = (key("key"), key("pem"));
+        let sign = [
+            "sign",
+            "--portable",
+            "--imahash",
+            "--hashalgo",
+            "sha256",
+            "--key",
+            &private,
+            "--keyid-from-cert",
+            &public,
+        ];
+        assert!(evmctl(&sign, &file));
+        let state = |trust: &Trust| {
+            let request =
+                Request { root: &root, rules: &rules, trust, selection: &Selection::All, write: None, full: true };
+            let path = [b"/", file.file_name().unwrap().as_encoded_bytes()].concat();
+            judge_file(&request, &path).judged
+        };
+        let trust = Trust::default().with_evm([certificate()]);
+        assert_eq!(state(&trust).state, State::Good, "{name}: {:?}", state(&trust));
+        // A key for labels is none for security.evm.
+        assert_eq!(state(&Trust::new([certificate()])).state, State::Unsupported);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(state(&trust).state, State::Foreign, "{name}: {:?}", state(&trust));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o4755)).unwrap();
+        assert_eq!(state(&trust).state, State::Good);
+        std::fs::write(&file, "CONTENT").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o4755)).unwrap();
+        assert_eq!(state(&trust).state, State::Foreign, "{name}: {:?}", state(&trust));
+    }
+}
+
+#[test]
 fn subject_key_ids_are_those_of_openssl() {
     let keys = keys();
     let mut seen = 0;

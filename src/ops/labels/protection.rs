@@ -31,7 +31,7 @@ impl Protection {
     /// Why this file's label cannot be written. What cannot be found out is tried.
     pub(super) fn refuses(&self, file: &OpenFile) -> Option<&'static str> {
         let refusal = self.refusal?;
-        if file.fs_magic().is_ok_and(|magic| UNPROTECTED.contains(&magic)) || file.evm_type().ok()?.is_some() {
+        if file.fs_magic().is_ok_and(|magic| UNPROTECTED.contains(&magic)) || file.evm().ok()?.is_some() {
             return None;
         }
         self.files.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use imad::model::algo::HashAlgo;
 use imad::model::cert::Certificate;
+use imad::model::evm::Metadata;
 use imad::model::label::Label;
 use imad::model::plan::{Content, Facts, Judged, Packaged, State, judge};
 use imad::model::verify::{Trust, digest};
@@ -29,8 +30,13 @@ impl Content for Inode<'_> {
         digest(algo, self.0).map_err(|error| error.to_string())
     }
 
-    fn evm_type(&mut self) -> Result<Option<u8>, String> {
-        Ok(None)
+    fn evm(&mut self) -> Result<Option<Vec<u8>>, String> {
+        // Any bytes at all.
+        Ok(Some(self.0.to_vec()))
+    }
+
+    fn metadata(&mut self) -> Result<Metadata, String> {
+        Ok(Metadata { xattrs: vec![self.0.to_vec()], owner: 0, group: 0, mode: 0o100_755 })
     }
 
     fn is_immutable(&mut self) -> bool {
@@ -79,7 +85,7 @@ fn keys() -> &'static Keys {
         let certificates = keys.each_ref().map(certificate);
         let ids = certificates.each_ref().map(|certificate| certificate.key_id().unwrap().0);
         let [one, other] = keys;
-        Keys { signers: [Signer(one, ids[0]), Signer(other, ids[1])], trust: Trust::new(certificates) }
+        Keys { signers: [Signer(one, ids[0]), Signer(other, ids[1])], trust: Trust::new(certificates.clone()).with_evm(certificates) }
     })
 }
 
