@@ -2,8 +2,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
+#[path = "../peers/corpus.rs"]
+#[allow(dead_code, reason = "its other users make keys of their own")]
+mod corpus;
 mod harness;
 mod harness_test;
+#[path = "../machine.rs"]
+#[allow(dead_code, reason = "the rings without a guest ask for more")]
+mod machine;
 mod system;
 
 mod boot;
@@ -14,6 +20,7 @@ mod denials;
 mod evm;
 mod first_start;
 mod kernels;
+mod labels;
 mod language;
 mod named;
 mod packages;

@@ -200,16 +200,20 @@ pub(crate) struct Signers {
 impl Signers {
     /// The test keys, and what they lack of RSA 2048 to 4096 and NIST's three curves, made in the folder.
     pub(crate) fn new(folder: &Path) -> Self {
-        let keys = keys();
-        let trusted = vec![
-            Signer::read(keys.join("accepted/rsa")),
+        let mut signers = Self::of_test_keys();
+        signers.trusted.extend([
             Signer::make(folder, "rsa3072", &["rsa:3072"]),
             Signer::make(folder, "rsa4096", &["rsa:4096"]),
-            Signer::read(keys.join("ima")),
-            Signer::read(keys.join("accepted/p384")),
             Signer::make(folder, "p521", &["ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"]),
-        ];
-        Self { trusted, foreign: Signer::read(keys.join("foreign")) }
+        ]);
+        signers
+    }
+
+    /// The test keys whose certificates the guests' kernel takes: RSA, P-256 and P-384.
+    pub(crate) fn of_test_keys() -> Self {
+        let keys = keys();
+        let trusted = ["accepted/rsa", "ima", "accepted/p384"].map(|name| Signer::read(keys.join(name)));
+        Self { trusted: trusted.into(), foreign: Signer::read(keys.join("foreign")) }
     }
 
     /// Makes the files of a kind, one with each key and hash algorithm.
