@@ -68,9 +68,9 @@ fn must(command: &mut Command) -> String {
 }
 
 impl Corpus {
-    /// Builds the corpus where it is not there yet, copies its image and mounts the copy.
-    pub(crate) fn mount() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/corpus.sh");
+    /// Builds what this script of `tests/bench` makes where it is not there yet, copies its image and mounts the copy.
+    pub(crate) fn mount(script: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench").join(script);
         let kept = PathBuf::from(must(&mut Command::new(script)).trim());
         let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (image, root) = (work.path().join("corpus.img"), work.path().join("root"));
@@ -91,9 +91,14 @@ impl Corpus {
 
     /// Makes this key's database the root's.
     pub(crate) fn select(&self, key: Key) {
+        self.select_database(key.names().0);
+    }
+
+    /// Makes the database of this name the root's.
+    pub(crate) fn select_database(&self, name: &str) {
         let link = self.root().join("usr/lib/sysimage/rpm");
         fs::remove_file(&link).unwrap();
-        std::os::unix::fs::symlink(format!("rpm-{}", key.names().0), link).unwrap();
+        std::os::unix::fs::symlink(format!("rpm-{name}"), link).unwrap();
     }
 
     pub(crate) fn certificate_file(&self, key: Key) -> PathBuf {
@@ -120,7 +125,7 @@ impl Corpus {
     }
 
     /// The files that get labels, in the database's order.
-    pub(crate) fn files(&self, key: Key) -> Vec<File> {
+    pub(crate) fn files(&self) -> Vec<File> {
         let database = self.database();
         let mut found = Vec::new();
         for number in database.numbers().unwrap() {
@@ -133,7 +138,6 @@ impl Corpus {
                 found.push(File { path, label, size: metadata.len(), inode: metadata.ino() });
             }
         }
-        assert!(found.len() > 50_000, "{key}: only {} files", found.len());
         found
     }
 

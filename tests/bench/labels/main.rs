@@ -25,11 +25,14 @@ const SAMPLE: usize = 300;
 const IMACTL: &str = env!("CARGO_BIN_EXE_imactl");
 
 fn main() {
-    let corpus = Corpus::mount();
     let mut table = Table::default();
+    // First, as the largest process that ever ran is all that is known of memory.
+    growing(&mut table);
+    let corpus = Corpus::mount("corpus.sh");
     for key in Key::ALL {
         corpus.select(key);
-        let files = corpus.files(key);
+        let files = corpus.files();
+        assert!(files.len() > 50_000, "{key}: only {} files", files.len());
         eprintln!("{key}: {} signed files, {} MB", files.len(), files.iter().map(|file| file.size).sum::<u64>() >> 20);
         table.corpus(key, &files);
         relabelling(&corpus, key, &files, &mut table);
@@ -48,6 +51,27 @@ fn imactl(corpus: &Corpus, arguments: &[&str]) {
 fn run(command: &mut Command) {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+}
+
+/// 10,000, 50,000 and 200,000 files alike: time and memory of each.
+fn growing(table: &mut Table) {
+    let corpus = Corpus::mount("linear.sh");
+    for database in ["1", "5", "20"] {
+        corpus.select_database(database);
+        let files = corpus.files();
+        let [first, check] = medians(
+            TIMES,
+            &mut [
+                &mut || {
+                    bare::remove(&files);
+                    measure(|| imactl(&corpus, &["relabel"]))
+                },
+                &mut || measure(|| imactl(&corpus, &["check"])),
+            ],
+        );
+        assert_eq!(bare::labelled(&files), files.len(), "imactl left files without a label");
+        table.growth(files.len(), first, check);
+    }
 }
 
 /// Labels are written where there are none, and then none is left to write.

@@ -43,6 +43,7 @@ impl Row {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     text: String,
+    growth: String,
     corpus: String,
 }
 
@@ -62,6 +63,17 @@ impl Table {
         writeln!(self.text, "{line}").unwrap();
     }
 
+    /// A number of files alike, their first relabel and a check, and the most memory that any process took so far.
+    pub(crate) fn growth(&mut self, files: usize, first: Cost, check: Cost) {
+        #[expect(clippy::cast_precision_loss, reason = "counts of files")]
+        let each =
+            |cost: Cost| format!("{:.2} ({:.1})", cost.cpu.as_secs_f64(), cost.cpu.as_secs_f64() * 1e6 / files as f64);
+        let (memory, goal) = (largest_child(), (64 << 10) + files * 100 / 1024);
+        let line = format!("| {files} | {} | {} | {memory} | ≤ {goal} |", each(first), each(check));
+        eprintln!("{line}");
+        writeln!(self.growth, "{line}").unwrap();
+    }
+
     /// Puts the table between its marks.
     pub(crate) fn write(&self, path: &Path) {
         let old = std::fs::read_to_string(path).unwrap();
@@ -69,12 +81,14 @@ impl Table {
         let (_, tail) = rest.split_once(END).unwrap_or_else(|| panic!("{} has no {END}", path.display()));
         let cores = std::thread::available_parallelism().unwrap();
         let new = format!(
-            "{head}{BEGIN}{}; {cores} cores; {}; the largest process of all took {} MiB.\n\n\
-             | key | what | CPU / wall, s | beside | CPU / wall, s | ratio | goal |\n|---|---|---|---|---|---|---|\n{}{END}{tail}",
+            "{head}{BEGIN}{}; {cores} cores; {}; the largest process of all, rpm and evmctl among them, took {} MiB.\n\n\
+             | key | what | CPU / wall, s | beside | CPU / wall, s | ratio | goal |\n|---|---|---|---|---|---|---|\n{}\n\
+             | files alike | first relabel, CPU s (µs a file) | check | memory, KiB | goal |\n|---|---|---|---|---|\n{}{END}{tail}",
             self.corpus,
             openssl::version::version(),
             largest_child() / 1024,
-            self.text
+            self.text,
+            self.growth
         );
         std::fs::write(path, new).unwrap();
     }
