@@ -18,7 +18,8 @@ keys=$("$here/keys.sh")
 # spec: the twenty packages.
 spec() {
     local number
-    printf '%s\n' 'Name: many' 'Version: 1' 'Release: 1' 'Summary: many files' 'License: none' 'BuildArch: noarch' '%description' 'Many files.'
+    printf '%s\n' 'Name: many' 'Version: 1' 'Release: 1' 'Summary: many files' 'License: none' 'BuildArch: noarch' '%description' 'Many files.' \
+        '%install' 'mkdir -p %{buildroot} && cp -al %{root}/. %{buildroot}'
     for number in {01..20}; do
         printf '%s\n' "%package $number" 'Summary: ten thousand files' "%description $number" 'Files.' "%files $number" "/usr/share/many/$number"
     done
@@ -39,8 +40,7 @@ build() {
     echo '%__none_path ^$' >"$work/attrs/none.attr"
     rpmbuild -bb --quiet --buildroot "$work/buildroot" --define "_topdir $work/rpmbuild" --define "_rpmdir $work/rpms" \
         --define '_build_name_fmt %%{NAME}.rpm' --define "_fileattrsdir $work/attrs" --define '_binary_payload w.ufdio' \
-        --define "__spec_install_pre mkdir -p $work/buildroot && cp -al $work/root/. $work/buildroot" \
-        --define '__os_install_post %{nil}' --define '_source_filedigest_algorithm 8' \
+        --define "root $work/root" --define '__os_install_post %{nil}' --define '_source_filedigest_algorithm 8' \
         --define '_binary_filedigest_algorithm 8' "$work/many.spec" >"$work/rpmbuild.log" 2>&1 ||
         { tail -n 40 "$work/rpmbuild.log" >&2; die "rpmbuild of many files failed"; }
     sign_rpm --key "$keys/ima.key" --cert "$keys/ima.pem" "$work"/rpms/*.rpm >&2

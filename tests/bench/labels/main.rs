@@ -9,6 +9,7 @@
 mod bare;
 mod corpus;
 mod cost;
+mod libraries;
 mod table;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ use corpus::{Corpus, File, Key};
 use cost::{Cost, measure, medians};
 use table::{Row, Table};
 
+/// The argument by which this program only compares the libraries that verify.
+const LIBRARIES: &str = "--libraries";
 /// Times that each of two compared works is done.
 const TIMES: usize = 3;
 /// Files of the loops that start two processes a file.
@@ -25,7 +28,11 @@ const SAMPLE: usize = 300;
 const IMACTL: &str = env!("CARGO_BIN_EXE_imactl");
 
 fn main() {
+    if std::env::args().any(|argument| argument == LIBRARIES) {
+        return print!("{}", libraries::lines());
+    }
     let mut table = Table::default();
+    table.libraries(&libraries::lines());
     // First, as the largest process that ever ran is all that is known of memory.
     growing(&mut table);
     let corpus = Corpus::mount("corpus.sh");
@@ -39,6 +46,10 @@ fn main() {
         verifying(&corpus, key, &files, &mut table);
     }
     reading(&corpus, &mut table);
+    // The corpus has another OpenSSL than this machine.
+    let this = std::env::current_exe().unwrap();
+    let output = corpus.inside(this.to_str().unwrap()).arg(LIBRARIES).output().unwrap();
+    table.libraries(std::str::from_utf8(&output.stdout).unwrap());
     table.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md"));
 }
 

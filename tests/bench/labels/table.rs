@@ -44,6 +44,7 @@ impl Row {
 pub(crate) struct Table {
     text: String,
     growth: String,
+    libraries: String,
     corpus: String,
 }
 
@@ -74,6 +75,12 @@ impl Table {
         writeln!(self.growth, "{line}").unwrap();
     }
 
+    /// What verifying takes by each library.
+    pub(crate) fn libraries(&mut self, lines: &str) {
+        eprint!("{lines}");
+        self.libraries.push_str(lines);
+    }
+
     /// Puts the table between its marks.
     pub(crate) fn write(&self, path: &Path) {
         let old = std::fs::read_to_string(path).unwrap();
@@ -83,12 +90,14 @@ impl Table {
         let new = format!(
             "{head}{BEGIN}{}; {cores} cores; {}; the largest process of all, rpm and evmctl among them, took {} MiB.\n\n\
              | key | what | CPU / wall, s | beside | CPU / wall, s | ratio | goal |\n|---|---|---|---|---|---|---|\n{}\n\
-             | files alike | first relabel, CPU s (µs a file) | check | memory, KiB | goal |\n|---|---|---|---|---|\n{}{END}{tail}",
+             | files alike | first relabel, CPU s (µs a file) | check | memory, KiB | goal |\n|---|---|---|---|---|\n{}\n\
+             | beside | key | OpenSSL, µs a signature | aws-lc (RSA: OpenSSL) | ratio |\n|---|---|---|---|---|\n{}{END}{tail}",
             self.corpus,
             openssl::version::version(),
             largest_child() / 1024,
             self.text,
-            self.growth
+            self.growth,
+            self.libraries
         );
         std::fs::write(path, new).unwrap();
     }
