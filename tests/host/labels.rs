@@ -250,3 +250,39 @@ fn too_little_space_is_said_before_anything_is_written() {
     std::fs::remove_file(filler).unwrap();
     assert_eq!(root.report(&["relabel"]).counts.written, 99);
 }
+
+/// A file system that is full all the same, as somebody else filled it meanwhile: what found room stays, the rest is named,
+/// and the next run writes it.
+#[test]
+fn a_full_file_system_in_the_middle_costs_only_what_found_no_room() {
+    let root = PrivateRoot::new();
+    let paths: Vec<String> = (0..60).map(|number| format!("/usr/lib/many/{number}")).collect();
+    let files: Vec<_> = paths.iter().map(|path| (path.as_str(), "content\n", "0755")).collect();
+    root.install(&[root.build("many", "1.0", &files, Signed::Good)]);
+    // The twentieth label of each thread, and those after it.
+    let mut command = std::process::Command::new("strace");
+    command.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsetxattr",
+        "-e",
+        "inject=fsetxattr:error=ENOSPC:when=20+",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_imactl")).arg("--root").arg(root.path()).args(["--json", "relabel"]);
+    let output = crate::machine::output(command);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: imad::model::report::LabelReport = serde_json::from_slice(&output.stdout).unwrap();
+    let written = report.counts.written;
+    assert!((19..60).contains(&written), "{written}");
+    assert_eq!((count(&report, State::Good), count(&report, State::Missing)), (written, 60 - written));
+    let said =
+        report.files.iter().filter(|file| file.reason.contains("No space left on device (os error 28) (a label may"));
+    assert_eq!(said.count() as u64, 60 - written);
+    let labelled = paths.iter().filter(|path| root.label(&path[1..]).is_some()).count();
+    assert_eq!(labelled as u64, written);
+    assert_eq!(root.report(&["relabel"]).counts.written, 60 - written);
+    assert_eq!(root.imactl(&["check"]).0, 0);
+}
