@@ -52,8 +52,8 @@ build() {
     ln -s rpm-20 "$work/root/usr/lib/sysimage/rpm"
     install -D -m 644 "$keys/ima.der" "$work/root/etc/keys/ima/ima.der"
     mkdir -p "$work/root/proc" "$work/root/run"
-    # A block for the content of each file, one for its label.
-    make_image "$work/root" "$out/corpus.img" imad-linear 2600M
+    # A block for the content of each file, one for its label, and an inode for each 16 KiB.
+    make_image "$work/root" "$out/corpus.img" imad-linear 4000M
     cp "$keys/ima.der" "$out/"
     rm -rf "$work"
     trap - EXIT
