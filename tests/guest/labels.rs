@@ -82,7 +82,8 @@ fn a_thousand_labels_fare_as_with_the_kernel() {
         setup = setup.file(&format!("/etc/keys/ima/{name}.der"), key_file(format!("accepted/{name}.der")), 0o644);
     }
     let guest = Guest::boot(setup);
-    guest.run(&["mount", "/dev/vdb", "/mnt"]).ok();
+    // Behind the root and the packages.
+    guest.run(&["mount", "/dev/vdc", "/mnt"]).ok();
 
     let names: Vec<String> = kinds.keys().cloned().collect();
     let states = states(&guest, &names);

@@ -16,9 +16,8 @@ use rustix::fs::XattrFlags;
 
 use crate::machine::{keys, run};
 
-/// Hash algorithms that evmctl signs with.
-const ALGOS: [HashAlgo; 6] =
-    [HashAlgo::Md5, HashAlgo::Sha1, HashAlgo::Sha224, HashAlgo::Sha256, HashAlgo::Sha384, HashAlgo::Sha512];
+/// Hash algorithms that evmctl signs with, but for MD5, which kernels need not have.
+const ALGOS: [HashAlgo; 5] = [HashAlgo::Sha1, HashAlgo::Sha224, HashAlgo::Sha256, HashAlgo::Sha384, HashAlgo::Sha512];
 /// Sizes about what blocks, pages and read buffers are; the others are drawn.
 const SIZES: [usize; 14] = [0, 1, 55, 56, 63, 64, 65, 127, 128, 4095, 4096, 4097, 65_536, 300 * 1024];
 /// Type byte, version, algorithm, key id and length, before the signature.
@@ -54,11 +53,12 @@ pub(crate) enum Kind {
     LengthFlipped,
     Sha3,
     Sm3,
+    Md5,
 }
 
 impl Kind {
     /// The kinds, and how many files of each are made with every key and hash algorithm.
-    pub(crate) const ALL: [(Self, usize); 23] = [
+    pub(crate) const ALL: [(Self, usize); 24] = [
         (Self::SignedByEvmctl, 9),
         (Self::SignedByOpenssl, 2),
         (Self::ContentChanged, 3),
@@ -82,6 +82,7 @@ impl Kind {
         (Self::LengthFlipped, 1),
         (Self::Sha3, 1),
         (Self::Sm3, 1),
+        (Self::Md5, 1),
     ];
 }
 
@@ -243,6 +244,7 @@ impl Signers {
             Kind::HashOfOther => hash_label(algo, &changed(content.to_vec(), draw), draw),
             Kind::ByForeignKey => self.foreign.label((algo.name(), algo.kernel_id()), content),
             Kind::Sha3 => signer.label(("sha3-256", HashAlgo::Sha3_256.kernel_id()), content),
+            Kind::Md5 => signer.label(("md5", HashAlgo::Md5.kernel_id()), content),
             // OpenSSL does not let an RSA key sign it.
             Kind::Sm3 => self.trusted.last().unwrap().label(("sm3", 0x11), content),
             _ => signer.label((algo.name(), algo.kernel_id()), content),
@@ -274,10 +276,10 @@ impl Signers {
     }
 }
 
-/// `04 algo digest`, or for the two oldest algorithms also `01 digest`.
+/// `04 algo digest`, or for SHA-1 also `01 digest`.
 fn hash_label(algo: HashAlgo, content: &[u8], draw: &mut Draw) -> Vec<u8> {
     let digest = hash(MessageDigest::from_name(algo.name()).unwrap(), content).unwrap();
-    let is_old = matches!(algo, HashAlgo::Md5 | HashAlgo::Sha1) && draw.below(2) == 0;
+    let is_old = algo == HashAlgo::Sha1 && draw.below(2) == 0;
     if is_old { [&[1], &digest[..]].concat() } else { [&[4, algo.kernel_id()], &digest[..]].concat() }
 }
 
