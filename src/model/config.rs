@@ -1,6 +1,8 @@
 //! `imad.toml`: its keys, their defaults, the merge of drop-ins, and faults with line and nearest key.
 #![forbid(unsafe_code)]
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// Who loads the policy.
@@ -14,11 +16,26 @@ pub enum BootLoader {
     Systemd,
 }
 
+/// What the guard's "no" means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guard {
+    /// The policy is not loaded, and the boot goes on without it.
+    #[default]
+    Open,
+    /// The boot stops in an emergency shell; a missing policy is a "no" too.
+    Closed,
+    /// It is not asked.
+    Off,
+}
+
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Config {
     /// `[boot]`
     pub boot: Boot,
+    /// `[trial]`
+    pub trial: Trial,
     /// `[policy]`
     pub policy: Policy,
     /// `[keys]`
@@ -28,10 +45,21 @@ pub struct Config {
 }
 
 /// `[boot]`: what imad-boot does.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Boot {
     /// Who loads the policy.
     pub loader: BootLoader,
+    /// What becomes of a boot whose policy the guard does not let through.
+    pub guard: Guard,
+    /// Heed `imad.policy=off` and `imad.guard=…` on the kernel command line.
+    pub command_line: bool,
+}
+
+/// `[trial]`: policies that have not yet carried this machine to a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trial {
+    /// Boots that may fail before the policy is not loaded again; at least 1.
+    pub attempts: u32,
 }
 
 /// `[policy]`
@@ -62,7 +90,8 @@ pub struct Labels {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            boot: Boot::default(),
+            boot: Boot { loader: BootLoader::Imad, guard: Guard::Open, command_line: true },
+            trial: Trial { attempts: 2 },
             policy: Policy { path: "/etc/ima/ima-policy".to_owned(), require_signature: true },
             keys: Keys { dir: "/etc/keys/ima".to_owned() },
             labels: Labels::default(),
@@ -75,6 +104,7 @@ impl Default for Config {
 #[serde(deny_unknown_fields)]
 pub struct Fragment {
     boot: Option<BootFragment>,
+    trial: Option<TrialFragment>,
     policy: Option<PolicyFragment>,
     keys: Option<KeysFragment>,
     labels: Option<LabelsFragment>,
@@ -84,6 +114,14 @@ pub struct Fragment {
 #[serde(deny_unknown_fields)]
 struct BootFragment {
     loader: Option<BootLoader>,
+    guard: Option<Guard>,
+    command_line: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrialFragment {
+    attempts: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -169,10 +207,13 @@ impl Config {
                 *target = value.into();
             }
         }
-        let Fragment { boot, policy, keys, labels } = fragment;
+        let Fragment { boot, trial, policy, keys, labels } = fragment;
         let (boot, policy) = (boot.unwrap_or_default(), policy.unwrap_or_default());
         let labels = labels.unwrap_or_default();
         set(&mut self.boot.loader, boot.loader);
+        set(&mut self.boot.guard, boot.guard);
+        set(&mut self.boot.command_line, boot.command_line);
+        set(&mut self.trial.attempts, trial.unwrap_or_default().attempts);
         set(&mut self.policy.path, policy.path.map(|path| path.0));
         set(&mut self.policy.require_signature, policy.require_signature);
         set(&mut self.keys.dir, keys.unwrap_or_default().dir.map(|path| path.0));
@@ -225,5 +266,7 @@ mod tests {
         assert!(fault.contains("\"etc\" is not an absolute path"), "{fault}");
         assert!(parse("f", "[boot]\nloader = 3\n").is_err());
         assert!(parse("f", "boot").is_err());
+        assert!(parse("f", "[trial]\nattempts = 0\n").is_err());
+        assert!(parse("f", "[boot]\nguard = 'ajar'\n").is_err());
     }
 }

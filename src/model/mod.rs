@@ -15,6 +15,7 @@ pub mod hex;
 pub mod image;
 pub mod journal;
 pub mod label;
+pub mod manifest;
 pub mod message_id;
 pub mod plan;
 pub mod policy;
