@@ -3,6 +3,7 @@
 
 pub mod algo;
 pub mod binfmt;
+pub mod boot_entry;
 pub mod cert;
 pub mod command_line;
 pub mod config;
@@ -27,5 +28,6 @@ pub mod proof;
 pub mod report;
 pub mod rpm;
 pub mod space;
+pub mod uki;
 pub mod verify;
 pub mod verity;
