@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod ecdsa;
 pub mod evm;
 pub mod explain;
+pub mod guard;
 pub mod hex;
 pub mod image;
 pub mod initramfs;
