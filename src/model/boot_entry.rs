@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod grub;
+pub mod menu;
 
 use std::collections::BTreeMap;
 
