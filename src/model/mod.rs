@@ -21,6 +21,7 @@ pub mod journal;
 pub mod label;
 pub mod manifest;
 pub mod message_id;
+pub mod next_boot;
 pub mod plan;
 pub mod policy;
 pub mod prediction;
