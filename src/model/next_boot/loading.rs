@@ -1,6 +1,8 @@
 //! Who would load the policy at a kernel's boot, with which keys, and what is in the way.
 #![forbid(unsafe_code)]
 
+use super::Outcome;
+use crate::model::boot_switches::Switches;
 use crate::model::config::{BootLoader, Config, Guard};
 use crate::model::initramfs::{Contents, IMAD_BOOT};
 use crate::model::policy::builtin::{Boot, Mode};
@@ -34,9 +36,9 @@ pub struct KernelFacts<'a> {
     pub has_ima: bool,
     /// What it makes of policies.
     pub profile: &'a KernelProfile,
-    /// Its command line.
-    pub command_line: &'a [String],
-    /// How that starts IMA.
+    /// What its command line says to imad-boot.
+    pub switches: &'a Switches,
+    /// How its command line starts IMA.
     pub boot: &'a Boot,
     /// What its initramfs holds; `None` where it has none, or where that is not known, which is a problem of its own.
     pub contents: Option<&'a Contents>,
@@ -50,9 +52,9 @@ pub enum Loads {
     /// Nobody.
     #[default]
     Nobody,
-    /// imad-boot, having asked the guard.
+    /// imad-boot, or systemd with its leave (`boot.loader = "systemd"`): the guard has been asked.
     ImadBoot,
-    /// systemd, in the real root; imad-boot or dracut has loaded the certificates.
+    /// systemd, in the real root, without anybody having been asked; dracut has loaded the certificates.
     Systemd,
     /// systemd, without any key in the keyring.
     SystemdWithoutKeys,
@@ -67,15 +69,33 @@ pub struct Findings {
     pub enforces: bool,
     /// The boot stops, whatever the files' labels.
     pub stops: bool,
+    /// What the guard's "no" means.
+    pub guard: Guard,
     /// What is in the way.
     pub problems: Vec<Problem>,
     /// What a person should know all the same.
     pub notes: Vec<Problem>,
 }
 
+impl Findings {
+    /// What the boot comes to where the policy denies it something, or nothing.
+    pub fn outcome(&self, refused: bool) -> Outcome {
+        let is_loaded = self.loads != Loads::Nobody && self.enforces;
+        let guarded = self.loads == Loads::ImadBoot;
+        match (refused, self.guard) {
+            _ if self.stops => Outcome::Fails,
+            (true, Guard::Open) if guarded => Outcome::Unprotected,
+            (true, _) if is_loaded => Outcome::Fails,
+            _ if is_loaded && self.problems.is_empty() => Outcome::Protected,
+            _ => Outcome::Unprotected,
+        }
+    }
+}
+
 /// Judges a kernel.
 pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>) -> Findings {
-    let mut found = Findings::default();
+    let guard = kernel.switches.guard;
+    let mut found = Findings { guard, ..Findings::default() };
     let release = kernel.release;
     let image = format!("dracut --force --kver {release}");
     let none = Contents::default();
@@ -88,13 +108,15 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
         ));
     }
     if !policy.exists && !policy.for_systemd {
-        closed_without_policy(config, &mut found);
+        if guard == Guard::Closed && contents.imad_boot_starts && !kernel.switches.policy_off {
+            closed_without_policy(config, &mut found);
+        }
         return found;
     }
     if !kernel.has_ima {
         let what = format!("kernel {release} has no IMA (CONFIG_IMA), so nothing is protected there");
         found.problems.push(Problem::new(what, "remove it, or boot another by default: grubby --info=ALL"));
-        found.stops |= config.boot.guard == Guard::Closed && contents.imad_boot_starts;
+        found.stops |= guard == Guard::Closed && contents.imad_boot_starts;
         return found;
     }
     let mode = kernel.boot.mode(kernel.profile).0;
@@ -127,46 +149,49 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
             format!("leave it out: {image} --omit integrity"),
         ));
     }
-    let off = config.boot.command_line && kernel.command_line.iter().any(|word| word == "imad.policy=off");
-    if off {
+    for (word, why) in &kernel.switches.unheeded {
+        let what = format!("{word} on the command line of {release} is not heeded: {why}");
+        found.notes.push(Problem::new(what, "man imad.toml"));
+    }
+    if kernel.switches.policy_off {
         let what = format!("the command line of {release} has imad.policy=off: the policy is not loaded");
         found.notes.push(Problem::new(what, "take it off the boot entry to be protected"));
         return found;
     }
     if !kernel.profile.trusted_keyring {
-        found.stops |= config.boot.guard == Guard::Closed;
+        found.stops |= guard == Guard::Closed;
         found.problems.push(Problem::new(
             format!("kernel {release} has no trusted keyring .ima, so imad-boot loads no policy"),
             "boot a kernel with CONFIG_INTEGRITY_TRUSTED_KEYRING",
         ));
         return found;
     }
-    if config.boot.loader == BootLoader::Systemd {
-        if policy.for_systemd {
-            found.loads = if policy.has_keys { Loads::Systemd } else { Loads::SystemdWithoutKeys };
-            found.stops |= !policy.has_keys;
-        }
-    } else {
-        found.loads = Loads::ImadBoot;
-    }
     let no_keys = || {
         let what = format!("no certificate of {} will be in the keyring, so every program would be denied", config.keys.dir);
         Problem::new(what, format!("put the certificate of your packages' signer into {}", config.keys.dir))
     };
     let problem = policy.problem.clone().or_else(|| (!policy.has_keys).then(no_keys));
-    found.stops |= problem.is_some() && config.boot.guard == Guard::Closed;
-    found.problems.extend(problem);
+    match problem {
+        None if config.boot.loader == BootLoader::Imad || policy.for_systemd => found.loads = Loads::ImadBoot,
+        // systemd looks nowhere else.
+        None => found.problems.push(Problem::new(
+            format!("boot.loader is \"systemd\", which loads {SYSTEMD_POLICY}, and that is not there"),
+            format!("put the policy there: cp --preserve=xattr {} {SYSTEMD_POLICY}", config.policy.path),
+        )),
+        Some(problem) => {
+            found.stops |= guard == Guard::Closed;
+            found.problems.push(problem);
+        }
+    }
     found
 }
 
 fn closed_without_policy(config: &Config, found: &mut Findings) {
-    if config.boot.guard == Guard::Closed {
-        found.stops = true;
-        found.problems.push(Problem::new(
-            format!("{} is not there, and boot.guard = \"closed\" stops a boot without a policy", config.policy.path),
-            format!("put a signed policy there: cp --preserve=xattr POLICY {}", config.policy.path),
-        ));
-    }
+    found.stops = true;
+    found.problems.push(Problem::new(
+        format!("{} is not there, and a closed guard stops a boot without a policy", config.policy.path),
+        format!("put a signed policy there: cp --preserve=xattr POLICY {}", config.policy.path),
+    ));
 }
 
 /// An image from which imad-boot does not load anything.
@@ -216,7 +241,7 @@ mod tests {
             release: "6.12.1",
             has_ima: true,
             profile: &KernelProfile::default(),
-            command_line: &command_line_words,
+            switches: &Switches::new(&config.boot, &command_line_words),
             boot: &Boot::from_command_line(command_line),
             contents,
             installed: Some("aa"),
@@ -263,7 +288,8 @@ mod tests {
         }
         let mut config = Config::default();
         config.boot.command_line = false;
-        assert_eq!(ask(&config, &armed(), Some(&good()), "imad.policy=off").loads, Loads::ImadBoot);
+        let unheeded = ask(&config, &armed(), Some(&good()), "imad.policy=off");
+        assert!(unheeded.loads == Loads::ImadBoot && unheeded.notes[0].what.contains("not heeded"), "{unheeded:?}");
     }
 
     #[test]
@@ -281,7 +307,25 @@ mod tests {
         let mut config = Config::default();
         let found = ask(&config, &keyless, Some(&good()), "ro");
         assert!(!found.stops && found.problems[0].what.contains("no certificate"), "{found:?}");
-        config.boot.loader = BootLoader::Systemd;
+        config.boot.guard = Guard::Closed;
         assert!(ask(&config, &keyless, Some(&good()), "ro").stops);
+    }
+
+    #[test]
+    fn what_refused_files_come_to_is_the_guards_to_say() {
+        let outcome = |line: &str, refused| ask(&Config::default(), &armed(), Some(&good()), line).outcome(refused);
+        assert_eq!(outcome("ro", false), Outcome::Protected);
+        assert_eq!(outcome("ro", true), Outcome::Unprotected);
+        assert_eq!(outcome("ro imad.guard=closed", true), Outcome::Fails);
+        assert_eq!(outcome("ro imad.guard=off", true), Outcome::Fails);
+        assert_eq!(outcome("ro imad.policy=off", true), Outcome::Unprotected);
+        assert_eq!(outcome("ro ima_appraise=log", false), Outcome::Unprotected);
+        let dracut = Contents { loads_keys: true, ..Contents::default() };
+        assert_eq!(ask(&Config::default(), &armed(), Some(&dracut), "ro").outcome(true), Outcome::Fails);
+        let mut config = Config::default();
+        config.boot.loader = BootLoader::Systemd;
+        assert_eq!(ask(&config, &armed(), Some(&good()), "ro").outcome(false), Outcome::Protected);
+        let elsewhere = PolicyFacts { for_systemd: false, ..armed() };
+        assert_eq!(ask(&config, &elsewhere, Some(&good()), "ro").outcome(false), Outcome::Unprotected);
     }
 }
