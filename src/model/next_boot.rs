@@ -26,6 +26,8 @@ pub enum Outcome {
     /// The boot comes through without the policy.
     #[default]
     Unprotected,
+    /// It cannot be told: what is booted could not be looked at.
+    Unknown,
     /// The boot stops.
     Fails,
 }

@@ -14,6 +14,7 @@ mod journal;
 mod labels;
 #[path = "../machine.rs"]
 mod machine;
+mod next_boot;
 mod policies;
 mod policy;
 mod prediction;

@@ -131,7 +131,9 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
     if let Some(packed) = &contents.packed {
         found.problems.push(Problem::new(
             format!("what the initramfs of {release} holds is not known: it lies in {packed}"),
-            format!("make the image without dracut's squash modules: {image} --omit \"squash squash-squashfs squash-erofs\""),
+            format!(
+                "make the image without dracut's squash modules: {image} --omit \"squash squash-squashfs squash-erofs\""
+            ),
         ));
         return found;
     }
@@ -145,7 +147,9 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
     }
     if contents.loads_policy && policy.for_dracut {
         found.notes.push(Problem::new(
-            format!("dracut's module \"integrity\" in the initramfs of {release} loads a policy that nothing has checked"),
+            format!(
+                "dracut's module \"integrity\" in the initramfs of {release} loads a policy that nothing has checked"
+            ),
             format!("leave it out: {image} --omit integrity"),
         ));
     }
@@ -167,7 +171,8 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
         return found;
     }
     let no_keys = || {
-        let what = format!("no certificate of {} will be in the keyring, so every program would be denied", config.keys.dir);
+        let what =
+            format!("no certificate of {} will be in the keyring, so every program would be denied", config.keys.dir);
         Problem::new(what, format!("put the certificate of your packages' signer into {}", config.keys.dir))
     };
     let problem = policy.problem.clone().or_else(|| (!policy.has_keys).then(no_keys));
@@ -228,7 +233,13 @@ mod tests {
 
     fn good() -> Contents {
         let sha256 = Some("aa".to_owned());
-        Contents { files: 900, imad_boot: true, imad_boot_sha256: sha256, imad_boot_starts: true, ..Contents::default() }
+        Contents {
+            files: 900,
+            imad_boot: true,
+            imad_boot_sha256: sha256,
+            imad_boot_starts: true,
+            ..Contents::default()
+        }
     }
 
     fn armed() -> PolicyFacts {
@@ -267,7 +278,9 @@ mod tests {
         }
         let elsewhere = PolicyFacts { for_systemd: false, ..armed() };
         let found = ask(&Config::default(), &elsewhere, Some(&Contents::default()), "ro");
-        assert!(!found.stops && found.loads == Loads::Nobody && found.problems[0].what.ends_with("nobody loads the policy"));
+        assert!(
+            !found.stops && found.loads == Loads::Nobody && found.problems[0].what.ends_with("nobody loads the policy")
+        );
         let dracut = Contents { loads_keys: true, ..Contents::default() };
         let found = ask(&Config::default(), &armed(), Some(&dracut), "ro");
         assert!(!found.stops && found.loads == Loads::Systemd, "{found:?}");

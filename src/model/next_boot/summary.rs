@@ -23,11 +23,12 @@ fn sentence(report: &NextBoot, has_policy: bool) -> String {
             0 => String::new(),
             others => format!("; {} more would not be ready either", counted(others as u64, "boot entry")),
         };
-        let verb = match worst.outcome {
-            Outcome::Fails => "would fail",
-            Outcome::Unprotected | Outcome::Protected => "would not be protected",
+        let verdict = match worst.outcome {
+            Outcome::Fails => "The next boot would fail",
+            Outcome::Unknown => "It cannot be told whether the next boot comes through",
+            Outcome::Unprotected | Outcome::Protected => "The next boot would not be protected",
         };
-        return format!("The next boot {verb}: {}{more}.", reason(worst));
+        return format!("{verdict}: {}{more}.", reason(worst));
     }
     let protected = kernels.iter().filter(|kernel| kernel.outcome == Outcome::Protected).count();
     match protected {
@@ -116,13 +117,19 @@ mod tests {
             "The next boot would fail: the initramfs of 6.1 does not hold imad-boot; 1 boot entry more would not be ready either."
         );
         assert_eq!(said(vec![open], true).1, "The next boot would not be protected: no trusted keyring.");
+        let unknown = kernel("6", Outcome::Unknown, Some("/boot/initrd: zstd is not installed"));
+        assert!(said(vec![unknown], true).1.starts_with("It cannot be told"));
         assert!(!said(vec![], true).0);
         assert!(said(vec![kernel("6", Outcome::Unprotected, None)], false).1.contains("is not there"));
         let mut noted = kernel("6", Outcome::Unprotected, None);
         noted.notes.push(Problem::new("the command line has ima_appraise=log", ""));
         assert_eq!(
             said(vec![good(), noted], true),
-            (true, "The next boot comes through, protected with 1 of 2 kernels: the command line has ima_appraise=log.".to_owned())
+            (
+                true,
+                "The next boot comes through, protected with 1 of 2 kernels: the command line has ima_appraise=log."
+                    .to_owned()
+            )
         );
     }
 
