@@ -1,6 +1,7 @@
 //! WHAT IMAD DOES, once, for all three programs: gather (`sys`), decide (`model`), carry out (`sys`), report.
 #![forbid(unsafe_code)]
 
+pub mod boot_files;
 pub mod configuration;
 pub mod explain;
 pub mod facts;
@@ -9,6 +10,7 @@ pub mod in_force;
 pub mod keys;
 pub mod labels;
 pub mod loading;
+pub mod manifest;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;
