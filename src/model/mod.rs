@@ -25,5 +25,6 @@ pub mod proof;
 pub mod report;
 pub mod rpm;
 pub mod space;
+pub mod trial;
 pub mod verify;
 pub mod verity;
