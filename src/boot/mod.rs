@@ -7,6 +7,8 @@ mod initrd;
 mod load;
 mod real_root;
 mod run;
+#[allow(dead_code, reason = "initrd.rs asks it before the load")]
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
