@@ -160,31 +160,32 @@ pub fn roll_back(root: &Root, outcome: &TrialOutcome, kernel: &str) -> Result<bo
 pub struct Acknowledged {
     /// Version of the schema.
     pub version: u32,
-    /// What is tried again at the next boot; absent where nothing was rolled back.
-    pub rolled_back: Option<RolledBack>,
+    /// Fingerprints of what is tried again at the next boot; none where nothing was given up.
+    pub given_up: Vec<Sum>,
     /// What else a person should know.
     pub problems: Vec<Problem>,
 }
 
 /// Takes notice of what was rolled back: it is tried again at the next boot, with all its attempts before it.
 pub fn acknowledge(root: &Root, boot: Option<&BootReport>) -> Result<Acknowledged, Problem> {
-    let (known, attempts, problems) = read(root);
-    let mut done = Acknowledged { version: VERSION, rolled_back: None, problems };
-    // The state does not have it where the running system never came to write it down.
-    let exhausted = boot.and_then(exhausted).and_then(|outcome| Sum::parse(&outcome.fingerprint));
-    let mut fingerprints: Vec<Sum> = exhausted.into_iter().collect();
+    let known = state(root)?;
+    let (attempts, problems) = store::read(root);
+    let mut done = Acknowledged { version: VERSION, given_up: Vec::new(), problems };
     if let Some(mut state) = known
-        && let Some(rolled_back) = state.acknowledge().cloned()
+        && let Some(rolled_back) = state.acknowledge()
     {
-        fingerprints.push(rolled_back.fingerprint);
-        done.rolled_back = Some(rolled_back);
+        done.given_up.push(rolled_back.fingerprint);
         write_state(root, &state)?;
     }
-    if let Some(attempts) = attempts {
-        let left = fingerprints.iter().fold(attempts.clone(), |left, &fingerprint| left.without(fingerprint));
-        if left.all() != attempts.all() {
-            done.problems.extend(record(root, &left)?.problems);
-        }
+    let Some(attempts) = attempts else { return Ok(done) };
+    // The state does not have it where the running system never came to write it down.
+    let exhausted = boot.and_then(exhausted).and_then(|outcome| Sum::parse(&outcome.fingerprint));
+    if let Some(fingerprint) = exhausted.filter(|&it| !done.given_up.contains(&it) && attempts.of(it).is_some()) {
+        done.given_up.push(fingerprint);
+    }
+    let left = done.given_up.iter().fold(attempts.clone(), |left, &fingerprint| left.without(fingerprint));
+    if left.all() != attempts.all() {
+        done.problems.extend(record(root, &left)?.problems);
     }
     Ok(done)
 }
@@ -192,6 +193,24 @@ pub fn acknowledge(root: &Root, boot: Option<&BootReport>) -> Result<Acknowledge
 /// What imad-boot decided, where that was not to load the policy again.
 pub fn exhausted(boot: &BootReport) -> Option<&TrialOutcome> {
     boot.trial.as_ref().filter(|outcome| outcome.decision == TrialDecision::Exhausted)
+}
+
+/// What `imactl status` is to name until somebody takes notice or the next boot is better.
+pub fn problems(root: &Root, boot: Option<&BootReport>) -> Vec<Problem> {
+    let (rolled_back, mut problems) = match state(root) {
+        Ok(state) => (state.and_then(|state| state.rolled_back), Vec::new()),
+        Err(problem) => (None, vec![problem]),
+    };
+    let outcome = boot.and_then(|boot| boot.trial.as_ref());
+    let noticed = rolled_back.as_ref().is_some_and(|rolled_back| {
+        rolled_back.acknowledged && outcome.is_some_and(|it| it.fingerprint == rolled_back.fingerprint.to_string())
+    });
+    problems.extend(rolled_back.iter().filter(|it| !it.acknowledged).map(RolledBack::problem));
+    if let Some(outcome) = outcome {
+        problems.extend(outcome.problem.iter().filter(|_| !noticed).cloned());
+        problems.extend(outcome.problems.iter().chain(&outcome.unconfirmed).cloned());
+    }
+    problems
 }
 
 /// What is confirmed, on trial, rolled back and why.

@@ -76,43 +76,59 @@ fn damaged(place: &str, error: RecordError) -> Problem {
 pub fn record(root: &Root, record: &Attempts) -> Result<Recorded, Problem> {
     let bytes = record.to_bytes();
     let no_efi = match efi(root) {
-        Ok(None) => None,
+        Ok(None) => "this machine has no EFI".to_owned(),
         Ok(Some(folder)) => match efi_variable::write(&folder, VARIABLE, &bytes) {
-            Ok(()) => return Ok(Recorded { store: format!("EFI variable {VARIABLE}"), problems: Vec::new() }),
-            Err(error) => Some(error),
+            Ok(()) => {
+                let store = format!("EFI variable {VARIABLE}");
+                let problems = also_in_file(root, &bytes).map_or_else(|problem| vec![problem], |it| it.problems);
+                return Ok(Recorded { store, problems });
+            }
+            Err(error) => format!("EFI variable: {error}"),
         },
-        Err(error) => Some(error),
+        Err(error) => format!("EFI variable: {error}"),
     };
-    let no_efi = no_efi.map_or_else(|| "this machine has no EFI".to_owned(), |error| format!("EFI variable: {error}"));
-    let no_store = |why: &str| {
+    in_file(root, &bytes).map_err(|why| {
         Problem::new(
             format!("an attempt cannot be recorded so that it lasts: {no_efi}; {FOLDER}/{NAME}: {why}"),
             format!("give {FOLDER} a file system that lasts and has room (findmnt -T {FOLDER}; df -h {FOLDER})"),
         )
-    };
-    let dir = root.open_dir(FOLDER).map_err(|error| no_store(&error.to_string()))?;
-    let mount = Mount::of(&dir).map_err(|error| no_store(&error.to_string()))?;
-    if let Some(why) = gone_with_the_boot(&mount.kind) {
-        return Err(no_store(why));
+    })
+}
+
+/// Where an initramfs without the module for EFI variables recorded attempts in the file, it reads nothing else: what the
+/// running system changes is to be seen there too.
+fn also_in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, Problem> {
+    let there =
+        root.is_running() && root.open_dir(FOLDER).and_then(|dir| attempts::read(&dir)).is_ok_and(|it| it.is_some());
+    if !there {
+        return Ok(Recorded { store: String::new(), problems: Vec::new() });
     }
-    let was_read_only = mount.is_read_only();
+    in_file(root, bytes).map_err(|why| {
+        let place = format!("{FOLDER}/{NAME}");
+        Problem::new(format!("{place} holds an older record than the EFI variable: {why}"), format!("rm {place}"))
+    })
+}
+
+/// Records in the file. `Err` says why that would not last.
+fn in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, String> {
+    let dir = root.open_dir(FOLDER).map_err(|error| error.to_string())?;
+    let mount = Mount::of(&dir).map_err(|error| error.to_string())?;
+    if let Some(why) = gone_with_the_boot(&mount.kind) {
+        return Err(why.to_owned());
+    }
+    let place = mount.shown();
     let (written, as_before) = mount
-        .while_writable(&dir, || write(&dir, &bytes))
-        .map_err(|error| no_store(&format!("{} cannot be mounted read-write: {error}", mount.shown())))?;
-    let problems = as_before
-        .err()
-        .map(|error| {
-            let place = mount.shown();
-            Problem::new(
-                format!("{place} was mounted read-write for a moment, and cannot be mounted read-only again: {error}"),
-                format!("mount -o remount,ro {place}; a system that wants it read-write goes on all the same"),
-            )
-        })
-        .into_iter()
-        .collect();
-    written.map_err(|error| no_store(&error.to_string()))?;
-    let how = if was_read_only { format!(", {} mounted read-write for it", mount.shown()) } else { String::new() };
-    Ok(Recorded { store: format!("{FOLDER}/{NAME} ({}{how})", mount.kind), problems })
+        .while_writable(&dir, || write(&dir, bytes))
+        .map_err(|error| format!("{place} cannot be mounted read-write: {error}"))?;
+    let problem = as_before.err().map(|error| {
+        Problem::new(
+            format!("{place} was mounted read-write for a moment, and cannot be mounted read-only again: {error}"),
+            format!("mount -o remount,ro {place}; a system that wants it read-write goes on all the same"),
+        )
+    });
+    written.map_err(|error| error.to_string())?;
+    let how = if mount.is_read_only() { format!(", {place} mounted read-write for it") } else { String::new() };
+    Ok(Recorded { store: format!("{FOLDER}/{NAME} ({}{how})", mount.kind), problems: problem.into_iter().collect() })
 }
 
 /// Overwrites the older of the two places, or makes the file; then reads it back.

@@ -95,10 +95,12 @@ fn what_is_rolled_back_is_shown_until_it_is_acknowledged() {
     let report = status(&place.root, None);
     let rolled_back = report.rolled_back.unwrap();
     assert_eq!((rolled_back.why.as_str(), rolled_back.attempts, rolled_back.acknowledged), ("it failed", 2, false));
+    assert_eq!(problems(&place.root, None).iter().map(|it| it.what.as_str()).collect::<Vec<_>>(), ["it failed"]);
     let done = acknowledge(&place.root, None).unwrap();
-    assert_eq!(done.rolled_back.map(|it| it.fingerprint), Some(Sum([5; 32])));
+    assert_eq!(done.given_up, [Sum([5; 32])]);
     assert!(status(&place.root, None).rolled_back.unwrap().acknowledged);
-    assert_eq!(acknowledge(&place.root, None).unwrap().rolled_back, None);
+    assert_eq!(acknowledge(&place.root, None).unwrap().given_up, []);
+    assert_eq!(problems(&place.root, None), []);
     // When it fails again it is news again.
     assert_eq!(roll_back(&place.root, &one, "6.12"), Ok(true));
 }
