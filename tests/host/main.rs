@@ -19,3 +19,4 @@ mod policy;
 mod prediction;
 mod race;
 mod service;
+mod trial;
