@@ -30,8 +30,10 @@ pub(super) fn confirm() -> Result<(BootReport, bool), String> {
         remember_rollback(&root, &mut outcome, &report.kernel);
     }
     let confirmed = if report.policy.loaded {
+        report.trial = Some(outcome.clone());
         confirm_loaded(&root, &report, &mut outcome)
     } else {
+        withdraw(&root, &mut outcome);
         tracing::info!("no policy was loaded by imad-boot; there is nothing to confirm");
         true
     };
@@ -44,6 +46,23 @@ fn remember_rollback(root: &Root, outcome: &mut TrialOutcome, kernel: &str) {
     if let Err(problem) = trial::roll_back(root, outcome, kernel) {
         warn(message_id::TRIAL_STATE_UNREADABLE, &problem);
         add(&mut outcome.problems, problem);
+    }
+}
+
+/// An attempt at which nothing was loaded says nothing of the policy.
+fn withdraw(root: &Root, outcome: &mut TrialOutcome) {
+    let attempted = match outcome.decision {
+        TrialDecision::Trial => Some(&outcome.fingerprint),
+        _ if outcome.fallback => outcome.fallback_fingerprint.as_ref(),
+        _ => None,
+    };
+    let Some(fingerprint) = attempted.and_then(|fingerprint| Sum::parse(fingerprint)) else { return };
+    match trial::withdraw(root, fingerprint) {
+        Ok(problems) => problems.into_iter().for_each(|problem| add(&mut outcome.problems, problem)),
+        Err(problem) => {
+            warn(message_id::TRIAL_STATE_UNREADABLE, &problem);
+            add(&mut outcome.problems, problem);
+        }
     }
 }
 

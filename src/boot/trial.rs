@@ -244,6 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_at_which_nothing_was_loaded_does_not_count() {
+        let place = Place::new();
+        std::fs::write(place.folder.path().join("etc/ima/ima-policy"), "one").unwrap();
+        let candidate = trial::candidate(&place.root, Sum::of(b"one"), &[], "6.12").unwrap();
+        for _ in 0..3 {
+            assert_eq!(begin(&place.root, &place.config, &candidate).attempt, 1);
+            assert_eq!(trial::withdraw(&place.root, candidate.fingerprint()), Ok(Vec::new()));
+        }
+        // That of another boot stays.
+        place.boot("one");
+        assert_eq!(trial::withdraw(&place.root, candidate.fingerprint()), Ok(Vec::new()));
+        assert_eq!(place.boot("one").attempt, 2);
+    }
+
+    #[test]
     fn what_cannot_be_recorded_is_not_loaded_on_trial() {
         let place = Place::new();
         std::fs::remove_dir(place.folder.path().join("etc/imad/state")).unwrap();

@@ -128,6 +128,16 @@ pub fn confirm(root: &Root, confirmation: &Confirmation) -> Vec<Problem> {
     problems
 }
 
+/// Takes this boot's attempt back, since nothing was loaded. Returns what else a person should know.
+pub fn withdraw(root: &Root, fingerprint: Sum) -> Result<Vec<Problem>, Problem> {
+    let (attempts, mut problems) = store::read(root);
+    let boot_id = clock::boot_id().unwrap_or_default();
+    if let Some(attempts) = attempts.filter(|it| it.of(fingerprint).is_some_and(|attempt| attempt.is_of(boot_id))) {
+        problems.extend(record(root, &attempts.without_last(fingerprint))?.problems);
+    }
+    Ok(problems)
+}
+
 /// Writes down that a candidate is not loaded any more, as the initramfs found; true where that is news.
 pub fn roll_back(root: &Root, outcome: &TrialOutcome, kernel: &str) -> Result<bool, Problem> {
     let (Some(fingerprint), Some(policy), Some(problem)) =

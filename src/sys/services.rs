@@ -14,7 +14,7 @@ pub fn show(units: &[String]) -> io::Result<String> {
     if units.is_empty() {
         return Ok(String::new());
     }
-    let mut arguments = vec!["show", "--property=ActiveState,LoadState,UnitFileState", "--"];
+    let mut arguments = vec!["show", "--property=ActiveState,LoadState,UnitFileState,MainPID", "--"];
     arguments.extend(units.iter().map(String::as_str));
     systemctl(&arguments)
 }
@@ -22,6 +22,11 @@ pub fn show(units: &[String]) -> io::Result<String> {
 /// Every loaded service and socket, as `systemctl list-units` prints them.
 pub fn list() -> io::Result<String> {
     systemctl(&["list-units", "--type=service,socket", "--all", "--plain", "--no-legend", "--full"])
+}
+
+/// The name of a process (`/proc/PID/comm`); `None` where it is gone.
+pub fn name_of_process(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()
 }
 
 fn systemctl(arguments: &[&str]) -> io::Result<String> {

@@ -17,6 +17,13 @@ struct Booted {
 
 const LIST: &str = "dbus.service loaded active running Bus\nssh.service loaded active running SSH\n";
 
+/// What systemctl shows of dbus.service, dbus.socket, ssh.service and ssh.socket.
+fn units(active: [&str; 3], file: &str) -> String {
+    let [bus, bus_socket, ssh] = active;
+    let unit = |active: &str| format!("ActiveState={active}\nLoadState=loaded\nUnitFileState={file}\nMainPID=0\n\n");
+    [unit(bus), unit(bus_socket), unit(ssh), unit("inactive")].concat()
+}
+
 impl Booted {
     fn new() -> Self {
         let folder = folder();
@@ -30,7 +37,7 @@ impl Booted {
         run("chmod", &[OsStr::new("+x"), booted.folder.path().join("bin/systemctl").as_ref()]);
         booted.write("bin/target", "active\n");
         booted.write("bin/list", LIST);
-        booted.write("bin/units", "");
+        booted.write("bin/units", &units(["active", "active", "active"], "enabled"));
         booted.write("etc/ima/ima-policy", "measure func=POLICY_CHECK\n");
         let needed = Entry {
             path: b"/usr/bin/needed".to_vec(),
@@ -118,12 +125,11 @@ fn a_boot_is_confirmed_by_what_it_brought_about() {
     );
 
     // Next time the same login services are asked for.
-    let unit = |active: &str, file: &str| format!("ActiveState={active}\nLoadState=loaded\nUnitFileState={file}\n\n");
-    booted.write("bin/units", &(unit("active", "static") + &unit("failed", "enabled")));
+    booted.write("bin/units", &units(["active", "active", "failed"], "enabled"));
     let (code, outcome) = booted.confirm(2);
     assert!(code == Some(1) && against(&outcome).ends_with("do not run: ssh.service (failed)"), "{outcome:?}");
     assert!(!booted.state().unwrap().is_confirmed(Sum([2; 32])));
-    booted.write("bin/units", &(unit("active", "static") + &unit("inactive", "disabled")));
+    booted.write("bin/units", &units(["active", "active", "inactive"], "disabled"));
     assert_eq!(booted.confirm(2).0, Some(0));
     assert!(booted.state().unwrap().is_confirmed(Sum([2; 32])));
 }

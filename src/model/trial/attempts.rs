@@ -97,6 +97,19 @@ impl Attempts {
         (next, count)
     }
 
+    /// The next record, with one attempt of this candidate less.
+    #[must_use]
+    pub fn without_last(&self, fingerprint: Sum) -> Self {
+        let mut next = self.clone();
+        next.sequence = next.sequence.saturating_add(1);
+        for attempt in next.attempts.iter_mut().filter(|attempt| attempt.fingerprint == fingerprint) {
+            // The boot that made the one before is not known any more.
+            (attempt.count, attempt.boot_id) = (attempt.count.saturating_sub(1), [0; 16]);
+        }
+        next.attempts.retain(|attempt| attempt.count > 0);
+        next
+    }
+
     /// The next record, without this candidate.
     #[must_use]
     pub fn without(&self, fingerprint: Sum) -> Self {
@@ -205,6 +218,19 @@ mod tests {
         assert_eq!(attempts.all().len(), 8);
         assert_eq!((attempts.of(Sum([1; 32])), attempts.sequence()), (None, 10));
         assert_eq!(attempts.of(Sum([2; 32])).map(|attempt| attempt.count), Some(1));
+    }
+
+    #[test]
+    fn an_attempt_that_came_to_nothing_is_taken_back() {
+        let (this, other) = (Sum([1; 32]), Sum([2; 32]));
+        let attempts = Attempts::default().with_attempt(other, [1; 16]).0.with_attempt(this, [2; 16]).0;
+        let (twice, _) = attempts.with_attempt(this, [3; 16]);
+        let once = twice.without_last(this);
+        assert_eq!((once.of(this).map(|it| it.count), once.sequence()), (Some(1), twice.sequence() + 1));
+        // The boot whose attempt it was may make it again, and it counts.
+        assert_eq!(once.with_attempt(this, [3; 16]).1, 2);
+        let none = once.without_last(this);
+        assert_eq!((none.of(this), none.of(other).map(|it| it.count)), (None, Some(1)));
     }
 
     proptest! {

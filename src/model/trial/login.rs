@@ -12,6 +12,18 @@ pub struct Unit {
     pub load: String,
     /// `UnitFileState`; empty where it has no file of its own.
     pub file: String,
+    /// `MainPID`; 0 where there is none.
+    pub pid: u32,
+}
+
+/// The state of a unit whose program is not executed yet: gettys are forked at once, and wait until every start job is
+/// done, five seconds at most (`Type=idle`). Until then they are active, whatever becomes of them.
+pub const WAITING: &str = "waiting to be executed";
+
+/// Whether a process of this name (`/proc/PID/comm`) is systemd's child that has not executed its program yet: it names
+/// itself after it, in parentheses.
+pub fn is_not_executed_yet(comm: &str) -> bool {
+    comm.starts_with('(')
 }
 
 /// Whether somebody gets in through this unit.
@@ -57,10 +69,15 @@ pub struct Compared {
 
 /// Compares the services that were active with what they are now.
 pub fn compare(before: &[String], now: &[Unit]) -> Compared {
+    let find = |name: &str| now.iter().find(|unit| unit.name == name);
     let mut compared = Compared::default();
     for name in before {
-        match now.iter().find(|unit| unit.name == *name) {
+        match find(name) {
             Some(unit) if unit.active == "active" => {}
+            // Nobody came to its socket in this boot.
+            Some(unit)
+                if unit.active == "inactive"
+                    && socket_of(name).and_then(|it| find(&it)).is_some_and(|it| it.active == "active") => {}
             // systemd starts such a unit for nobody any more, so its absence says nothing of the policy.
             Some(unit) if unit.load == "not-found" || unit.load == "masked" || unit.file == "disabled" => {
                 compared.gone.push(name.clone());
@@ -72,7 +89,21 @@ pub fn compare(before: &[String], now: &[Unit]) -> Compared {
     compared
 }
 
-/// Reads what `systemctl show --property=ActiveState,LoadState,UnitFileState UNIT…` prints: a block a unit, in the
+/// The socket that starts a service.
+fn socket_of(service: &str) -> Option<String> {
+    service.strip_suffix(".service").map(|name| format!("{name}.socket"))
+}
+
+/// What is to be asked for to compare: these services, their sockets, and those that are active now.
+pub fn to_ask(before: &[String], active: &[String]) -> Vec<String> {
+    let sockets = before.iter().filter_map(|name| socket_of(name)).filter(|name| is_login(name));
+    let mut names: Vec<String> = before.iter().chain(active).cloned().chain(sockets).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Reads what `systemctl show --property=ActiveState,LoadState,UnitFileState,MainPID UNIT…` prints: a block a unit, in the
 /// order in which they were asked for.
 pub fn parse_show(asked: &[String], text: &str) -> Vec<Unit> {
     let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
@@ -86,6 +117,7 @@ pub fn parse_show(asked: &[String], text: &str) -> Vec<Unit> {
             active: value("ActiveState"),
             load: value("LoadState"),
             file: value("UnitFileState"),
+            pid: value("MainPID").parse().unwrap_or(0),
         }
     };
     asked.iter().zip(blocks).map(unit).collect()
@@ -96,7 +128,8 @@ pub fn parse_list(text: &str) -> Vec<Unit> {
     let unit = |line: &str| {
         let mut words = line.split_whitespace();
         let (name, load, active) = (words.next()?, words.next()?, words.next()?);
-        Some(Unit { name: name.to_owned(), active: active.to_owned(), load: load.to_owned(), file: String::new() })
+        let (name, load, active) = (name.to_owned(), load.to_owned(), active.to_owned());
+        Some(Unit { name, active, load, ..Unit::default() })
     };
     text.lines().filter_map(unit).collect()
 }
@@ -128,5 +161,22 @@ mod tests {
         let compared = compare(&asked, &parse_show(&asked, shown));
         assert_eq!(compared.missing, ["ssh.service (failed)", "y.service (systemd does not tell)"]);
         assert_eq!(compared.gone, ["serial-getty@ttyS0.service", "x.service"]);
+    }
+
+    #[test]
+    fn a_service_that_its_socket_starts_may_be_off() {
+        let before = names(&["dbus.service"]);
+        let asked = to_ask(&before, &names(&["getty@tty1.service", "dbus.service"]));
+        assert_eq!(asked, names(&["dbus.service", "dbus.socket", "getty@tty1.service"]));
+        let shown = |service: &str, socket: &str| {
+            let text = format!("ActiveState={service}\nMainPID=7\n\nActiveState={socket}\n\nActiveState=active\n");
+            let shown = parse_show(&asked, &text);
+            assert_eq!((shown[0].pid, shown[1].pid), (7, 0));
+            compare(&before, &shown).missing
+        };
+        assert_eq!(shown("inactive", "active"), Vec::<String>::new());
+        assert_eq!(shown("inactive", "failed"), ["dbus.service (inactive)"]);
+        assert_eq!(shown("failed", "active"), ["dbus.service (failed)"]);
+        assert!(is_not_executed_yet("(agetty)") && !is_not_executed_yet("agetty"));
     }
 }

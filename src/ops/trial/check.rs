@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
 
 use crate::model::manifest::{self, Manifest};
 use crate::model::plan::{self, Facts, State as LabelState};
 use crate::model::policy::outline::{outline, refuses_files};
-use crate::model::report::{BootReport, Problem};
+use crate::model::report::{BootReport, Problem, TrialDecision};
 use crate::model::trial::denials::{self, Denial};
-use crate::model::trial::{State, Sum, login};
+use crate::model::trial::login::{self, Unit};
+use crate::model::trial::{State, Sum};
 use crate::ops::{configuration, keys};
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
@@ -21,6 +24,10 @@ const PROGRAM: &str = "/usr/bin/true";
 const USERS: [(u32, &str); 2] = [(0, "root"), (65534, "user 65534")];
 /// The kernel's messages have their times from another clock than ours.
 const CLOCKS_DIFFER_US: u64 = 1_000_000;
+/// How long gettys are waited for: six seconds are the longest that systemd lets them wait (`do_idle_pipe_dance()`), and
+/// then some for a denied one to be started anew, in vain.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(250);
 /// Files that are named before the rest is counted.
 const NAMED: usize = 5;
 
@@ -46,7 +53,9 @@ pub fn check(root: &Root, boot: &BootReport, path: &str, loaded: Sum) -> Checked
             None
         }
     };
-    login_services(before.as_ref(), &mut checked);
+    // A boot that was confirmed before is not held up: while this program runs, gettys wait for it.
+    let is_known = boot.trial.as_ref().is_some_and(|outcome| outcome.decision == TrialDecision::Confirmed);
+    login_services(before.as_ref(), if is_known { Duration::ZERO } else { PATIENCE }, &mut checked);
     denied_files(root, boot, &mut checked);
     signed_program(root, path, loaded, &mut checked);
     checked
@@ -66,27 +75,55 @@ fn default_target(checked: &mut Checked) {
     }
 }
 
-fn login_services(before: Option<&State>, checked: &mut Checked) {
+fn login_services(before: Option<&State>, patience: Duration, checked: &mut Checked) {
     let before = before.map_or(&[][..], |state| &state.units);
-    let found = services::list().and_then(|list| Ok((login::parse_list(&list), services::show(before)?)));
-    match found {
-        Ok((list, shown)) => {
-            checked.units = login::active(&list);
-            let compared = login::compare(before, &login::parse_show(before, &shown));
-            if !compared.missing.is_empty() {
-                checked.against.push(Problem::new(
-                    format!("login services that ran after the last confirmed boot do not run: {}", compared.missing.join(", ")),
-                    "systemctl --failed; disable what is not wanted any more; then systemctl restart imad-confirm.service",
-                ));
-            }
-            if !compared.gone.is_empty() {
-                checked.notes.push(format!("login services that were taken away: {}", compared.gone.join(", ")));
-            }
+    let units = match settled(before, patience) {
+        Ok(units) => units,
+        Err(error) => {
+            checked.against.push(Problem::new(
+                format!("it cannot be told whether the login services run: {error}"),
+                "systemctl list-units --type=service,socket",
+            ));
+            return;
         }
-        Err(error) => checked.against.push(Problem::new(
-            format!("it cannot be told whether the login services run: {error}"),
-            "systemctl list-units --type=service,socket",
-        )),
+    };
+    checked.units = login::active(&units);
+    let compared = login::compare(before, &units);
+    if !compared.missing.is_empty() {
+        checked.against.push(Problem::new(
+            format!(
+                "login services that ran after the last confirmed boot do not run: {}",
+                compared.missing.join(", ")
+            ),
+            "systemctl --failed; disable what is not wanted any more; then systemctl restart imad-confirm.service",
+        ));
+    }
+    if !compared.gone.is_empty() {
+        checked.notes.push(format!("login services that were taken away: {}", compared.gone.join(", ")));
+    }
+}
+
+/// The login services, once each has executed its program or patience is at its end: until then nothing can be denied.
+fn settled(before: &[String], patience: Duration) -> io::Result<Vec<Unit>> {
+    let end = Instant::now() + patience;
+    loop {
+        let active = login::active(&login::parse_list(&services::list()?));
+        let asked = login::to_ask(before, &active);
+        let mut units = login::parse_show(&asked, &services::show(&asked)?);
+        let waits = |unit: &Unit| {
+            let name = (unit.pid > 0).then(|| services::name_of_process(unit.pid)).flatten();
+            unit.active == "active" && name.is_some_and(|name| login::is_not_executed_yet(&name))
+        };
+        if patience.is_zero() || !units.iter().any(waits) {
+            return Ok(units);
+        }
+        if Instant::now() >= end {
+            for unit in units.iter_mut().filter(|unit| waits(unit)) {
+                login::WAITING.clone_into(&mut unit.active);
+            }
+            return Ok(units);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
