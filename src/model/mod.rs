@@ -32,6 +32,7 @@ pub mod proof;
 pub mod report;
 pub mod rpm;
 pub mod space;
+pub mod trial;
 pub mod uki;
 pub mod verify;
 pub mod verity;

@@ -20,3 +20,4 @@ pub mod predict;
 pub mod profile;
 pub mod revert;
 pub mod status;
+pub mod trial;

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::keys::{self, Keys};
-use super::policy;
+use super::{policy, trial};
 use crate::model::config::Config;
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
@@ -148,6 +148,7 @@ pub fn status(
         problems.extend(boot.problems.iter().cloned());
         problems.extend(boot.certificates.iter().filter_map(|certificate| certificate.problem.clone()));
     }
+    problems.extend(trial::problems(root, boot.as_ref()));
     problems.extend(daemon_problems);
     let mut seen = std::collections::BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.what.clone()));
