@@ -237,6 +237,11 @@ impl Judged<'_> {
             },
         );
         booted.notes.extend(found.notes.iter().cloned());
+        let armed = &self.armed.facts;
+        if !armed.exists && !armed.for_systemd {
+            // What cannot be looked into is in the way of no policy.
+            booted.notes.append(&mut booted.problems);
+        }
         if !booted.problems.is_empty() {
             // What could not be looked into says all that is to be said of it.
             booted.outcome = Outcome::Unknown;

@@ -15,6 +15,7 @@ pub mod kmsg;
 pub mod label_journal;
 pub mod lease;
 pub mod lock;
+pub mod motd;
 pub mod mount;
 pub mod process;
 pub mod proofs;
