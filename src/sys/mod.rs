@@ -18,6 +18,7 @@ pub mod lock;
 pub mod motd;
 pub mod mount;
 pub mod process;
+pub mod processes;
 pub mod proofs;
 pub mod root;
 pub mod rpmdb;
