@@ -46,12 +46,12 @@ pub(super) fn survey(root: &Root) -> Result<BTreeSet<i64>, Trouble> {
 
 /// Whether the next boot comes through; the answer is written down too.
 pub(super) fn next_boot(root: &Root) -> NextBootState {
-    let report = next_boot::check(root, None);
-    if let Err(problem) = next_boot::write(root, &report) {
+    let answer = next_boot::check(root, None);
+    for problem in next_boot::keep(root, &answer) {
         tracing::warn!("{}. Next: {}", problem.what, problem.next);
     }
-    let state = report.state(false);
-    drop(report);
+    let state = answer.report.state(false);
+    drop(answer);
     process::release_memory();
     state
 }

@@ -127,6 +127,8 @@ pub struct RefusedFile {
     pub rule: Option<RuleReference>,
     /// The step that mends it.
     pub next: String,
+    /// What the boot needs it for; absent for places, and for what every boot reads.
+    pub needed_for: Option<String>,
     /// Without it not even a rescue shell starts.
     pub core: bool,
 }

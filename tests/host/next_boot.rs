@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use imad::bus::manager::ManagerProxy;
+use imad::model::manifest::Manifest;
 use imad::model::message_id;
 use imad::model::next_boot::{BootKernel, NextBoot, Outcome};
 use zbus::proxy::CacheProperties;
@@ -142,6 +143,7 @@ fn a_file_that_the_policy_denies_is_named_with_its_package_and_rule() {
     assert_eq!((file.path.as_str(), file.core), ("/bin/sh", true));
     assert_eq!(file.rule.as_ref().and_then(|rule| rule.line), Some(2));
     assert!(file.package.as_deref().is_some_and(|package| package.starts_with("shell-1.0-1")), "{file:?}");
+    assert!(file.needed_for.is_some(), "{file:?}");
     assert_eq!(report.packages(), [file.package.as_deref().unwrap()]);
     assert!(report.summary.contains("first one of shell-1.0-1"), "{}", report.summary);
     // A closed guard stops there.
@@ -256,6 +258,10 @@ fn the_daemon_says_at_once_which_package_endangers_the_next_boot() {
     wait("the property", || (property(&service) == Some((true, false, vec![]))).then_some(()));
     wait("the end of the line for logins", || (!motd.exists()).then_some(()));
     assert_eq!(service.journal(message_id::NEXT_BOOT_READY).len(), 1);
+    // What the guard asks for is what was judged.
+    let manifest = Manifest::parse(&std::fs::read(root.join("etc/imad/state/manifest")).unwrap()).unwrap();
+    let shell = manifest.entries().iter().find(|entry| entry.path == b"/bin/sh").unwrap();
+    assert!(shell.core && shell.label.is_some(), "{shell:?}");
 
     // Another policy: the answer is of no use any more, and is said to be.
     write(&root, "etc/ima/ima-policy", POLICY);

@@ -152,6 +152,7 @@ mod tests {
             package: Some("bash-5.2-1.x86_64".to_owned()),
             rule: None,
             next: String::new(),
+            needed_for: None,
             core: true,
         });
         assert_eq!(
