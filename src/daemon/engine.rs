@@ -183,7 +183,7 @@ impl Engine {
                 self.look(&mut actions);
             }
             Event::NextBootOutdated => self.check_next_boot(&mut actions),
-            Event::NextBoot(found) => self.next_boot(found, &mut actions),
+            Event::NextBoot(found) => self.next_boot(&found, &mut actions),
             Event::Stop => {
                 self.life = Life::Stopping;
                 for order in std::mem::take(&mut self.queue) {
@@ -438,7 +438,7 @@ impl Engine {
     }
 
     /// Tells what the next boot comes to: while it is not as it should be at each change, and once when it is again.
-    fn next_boot(&mut self, found: NextBootState, actions: &mut Vec<Action>) {
+    fn next_boot(&mut self, found: &NextBootState, actions: &mut Vec<Action>) {
         if self.checking.end() {
             // Packages came meanwhile: this is no answer any more.
             self.check_next_boot(actions);
@@ -446,10 +446,10 @@ impl Engine {
         }
         let said = |found: &NextBootState| (found.ready, found.summary.clone(), found.packages.clone());
         let before = self.next_boot.replace(found.clone());
-        let is_new = before.as_ref().map(said) != Some(said(&found));
+        let is_new = before.as_ref().map(said) != Some(said(found));
         if is_new && (!found.ready || before.is_some_and(|before| !before.ready)) {
             let brought = self.last_transaction.as_ref().map(|transaction| transaction.added.clone());
-            actions.push(Action::Say(Line::of_next_boot(&found, &brought.unwrap_or_default())));
+            actions.push(Action::Say(Line::of_next_boot(found, &brought.unwrap_or_default())));
         }
         let motd = (!found.ready).then(|| format!("imad: {}\nNext: imactl check --next-boot\n", found.summary));
         actions.extend([Action::Motd(motd), Action::Gather]);

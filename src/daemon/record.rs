@@ -161,7 +161,7 @@ impl Line {
         };
         let packages = match named {
             [] => String::new(),
-            [few @ ..] if few.len() <= FEW => few.join(", "),
+            few if few.len() <= FEW => few.join(", "),
             [first @ .., _] => format!("{} and {} more", first[..FEW].join(", "), named.len() - FEW),
         };
         let of = if packages.is_empty() || found.ready { String::new() } else { format!("{before}: {packages}") };
