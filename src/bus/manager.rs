@@ -129,6 +129,15 @@ impl Manager {
         view.status.last_transaction.as_ref().map(view::transaction).unwrap_or_default()
     }
 
+    /// What the last check of the next boot said; empty before the first. Keys: ready (b), summary (s), checked (t, time
+    /// of the wall clock), outdated (b, packages or policy are others since), packages (as, at most 100, those with files
+    /// that the policy would deny to the boot).
+    #[zbus(property)]
+    fn next_boot(&self) -> HashMap<String, OwnedVariant> {
+        let view = self.desk.view();
+        view.status.next_boot.as_ref().map(view::next_boot).unwrap_or_default()
+    }
+
     /// Gathers the whole status and returns it as JSON. Lists of single files are in it only where root asks.
     /// There are no options yet.
     #[zbus(out_args("status"))]

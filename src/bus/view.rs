@@ -8,7 +8,7 @@ use std::sync::Arc;
 use zbus::{OwnedVariant, Variant};
 
 use super::job::JobRecord;
-use crate::model::report::{FileReport, LabelCounts, Problem, Status, Transaction};
+use crate::model::report::{FileReport, LabelCounts, NextBootState, Problem, Status, Transaction};
 
 /// How the daemon fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +81,20 @@ pub fn transaction(transaction: &Transaction) -> HashMap<String, OwnedVariant> {
         ("written", transaction.labels.written.into()),
         ("denied", denied.into()),
         ("counts", counts.into()),
+    ];
+    // Only a value with a file descriptor cannot be owned, and there is none.
+    values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.try_into().ok()?))).collect()
+}
+
+/// What the last check of the next boot said as `a{sv}`.
+pub fn next_boot(found: &NextBootState) -> HashMap<String, OwnedVariant> {
+    let packages: Vec<&str> = found.packages.iter().take(NAMED).map(String::as_str).collect();
+    let values: [(&str, Variant<'_>); 5] = [
+        ("ready", found.ready.into()),
+        ("summary", found.summary.as_str().into()),
+        ("checked", found.checked_time_us.into()),
+        ("outdated", found.outdated.into()),
+        ("packages", packages.into()),
     ];
     // Only a value with a file descriptor cannot be owned, and there is none.
     values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.try_into().ok()?))).collect()

@@ -12,22 +12,23 @@ use crate::ops::next_boot;
 
 pub(super) fn run(arguments: &Arguments, kernel: Option<&str>) -> Result<Answer, Failure> {
     let root = open_root(arguments)?;
-    let report = next_boot::check(&root, kernel);
+    let answer = next_boot::check(&root, kernel);
+    let report = &answer.report;
     if let (Some(kernel), true) = (kernel, report.kernels.is_empty()) {
         return Err(Failure::input(
             format!("no kernel {kernel} can be booted here"),
             "name one that imactl check --next-boot shows",
         ));
     }
-    // What was asked of one kernel is no answer for the next boot, and another root's is that root's daemon's to keep.
+    // What was asked of one kernel is no answer for the next boot, and another root's is that root's own to keep.
     let is_root = rustix::process::geteuid().is_root();
     if root.is_running() && is_root && kernel.is_none() {
-        // The answer is the same without a record of it.
-        if let Err(problem) = next_boot::write(&root, &report) {
+        // The answer is the same where it cannot be kept.
+        for problem in next_boot::keep(&root, &answer) {
             eprintln!("imactl: {}\nNext: {}", problem.what, problem.next);
         }
     }
-    if arguments.json { render::json(&report) } else { render::print(&text(&report)) }?;
+    if arguments.json { render::json(report) } else { render::print(&text(report)) }?;
     Ok(if report.ready { Answer::Yes } else { Answer::No })
 }
 
@@ -77,15 +78,20 @@ fn of_kernel(kernel: &BootKernel) -> String {
 }
 
 fn of_file(file: &RefusedFile) -> String {
-    let RefusedFile { path, why, label, package, rule, next, core } = file;
+    let RefusedFile { path, why, label, package, rule, next, needed_for, core } = file;
     let core = if *core { ", without which nothing starts" } else { "" };
     let mut text = format!("- {path}{core}: {why}\n");
     let rule = rule.as_ref().map(|rule| {
         let line = rule.line.map_or_else(String::new, |line| format!(":{line}"));
         format!("{}{line}: {}", rule.origin, rule.text)
     });
-    let rows =
-        [("Package", package.as_ref()), ("Label", label.as_ref()), ("Rule", rule.as_ref()), ("Next", Some(next))];
+    let rows = [
+        ("Needed for", needed_for.as_ref()),
+        ("Package", package.as_ref()),
+        ("Label", label.as_ref()),
+        ("Rule", rule.as_ref()),
+        ("Next", Some(next)),
+    ];
     for (name, value) in rows {
         if let Some(value) = value {
             writeln!(text, "  {name}: {value}").unwrap_or_default();

@@ -5,7 +5,7 @@ use super::args::Arguments;
 use super::exit::{Answer, Failure};
 use super::target::open_root;
 use super::{client, render, trial};
-use crate::model::report::{BootReport, KeyringKind, Loader, Problem, Status};
+use crate::model::report::{BootReport, KeyringKind, Loader, NextBootState, Problem, Status};
 use crate::ops::status;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
@@ -83,7 +83,19 @@ fn text(status: &Status, running: bool) -> String {
     } else {
         format!("\nProblems:\n{}", render::problems(&status.problems))
     };
-    format!("{}\n{}\n{problems}", render::bold(&status.summary), render::rows(&table))
+    let next_boot = status.next_boot.as_ref().map_or_else(String::new, |found| format!("{}\n", next_boot(found)));
+    format!("{next_boot}{}\n{}\n{problems}", render::bold(&status.summary), render::rows(&table))
+}
+
+/// The first line: what is in the way of the next boot cannot wait.
+fn next_boot(found: &NextBootState) -> String {
+    let when = if found.outdated {
+        let checked = render::time(found.checked_time_us);
+        format!(" (as of {checked}, before the last change of packages or policy: imactl check --next-boot)")
+    } else {
+        String::new()
+    };
+    format!("{}{when}", render::bold(&found.summary))
 }
 
 fn kernel(status: &Status) -> String {

@@ -10,7 +10,7 @@ use super::tally::Tally;
 use crate::bus::job::Kind;
 use crate::bus::request::How;
 use crate::bus::view::Condition;
-use crate::model::report::{LabelCounts, LabelReport, Problem, Transaction};
+use crate::model::report::{LabelCounts, LabelReport, NextBootState, Problem, Transaction};
 use crate::ops::labels::{PackageLabels, RunError, Selection};
 use crate::sys::watch::Change;
 
@@ -81,6 +81,10 @@ pub(super) struct Engine {
     life: Life,
     /// Look at the program once no job is left.
     program: bool,
+    /// A check of the next boot.
+    checking: Turn,
+    /// What the last one said.
+    next_boot: Option<NextBootState>,
 }
 
 impl Engine {
@@ -178,6 +182,8 @@ impl Engine {
                 self.rescan = true;
                 self.look(&mut actions);
             }
+            Event::NextBootOutdated => self.check_next_boot(&mut actions),
+            Event::NextBoot(found) => self.next_boot(&found, &mut actions),
             Event::Stop => {
                 self.life = Life::Stopping;
                 for order in std::mem::take(&mut self.queue) {
@@ -418,10 +424,35 @@ impl Engine {
             let transaction = transaction(&added, order.removed, report, now, order.since);
             actions.push(Action::Announce(transaction.clone()));
             self.last_transaction = Some(transaction);
+            self.check_next_boot(actions);
         }
         self.newest = self.known.as_ref().and_then(|known| known.last().copied()).unwrap_or(0);
         let saved = Saved { newest: self.newest, last_transaction: self.last_transaction.clone(), ..Saved::default() };
         actions.push(Action::Save(saved));
+    }
+
+    fn check_next_boot(&mut self, actions: &mut Vec<Action>) {
+        if !self.is_stopping() && self.checking.want() {
+            actions.push(Action::CheckNextBoot);
+        }
+    }
+
+    /// Tells what the next boot comes to: while it is not as it should be at each change, and once when it is again.
+    fn next_boot(&mut self, found: &NextBootState, actions: &mut Vec<Action>) {
+        if self.checking.end() {
+            // Packages came meanwhile: this is no answer any more.
+            self.check_next_boot(actions);
+            return;
+        }
+        let said = |found: &NextBootState| (found.ready, found.summary.clone(), found.packages.clone());
+        let before = self.next_boot.replace(found.clone());
+        let is_new = before.as_ref().map(said) != Some(said(found));
+        if is_new && (!found.ready || before.is_some_and(|before| !before.ready)) {
+            let brought = self.last_transaction.as_ref().map(|transaction| transaction.added.clone());
+            actions.push(Action::Say(Line::of_next_boot(found, &brought.unwrap_or_default())));
+        }
+        let motd = (!found.ready).then(|| format!("imad: {}\nNext: imactl check --next-boot\n", found.summary));
+        actions.extend([Action::Motd(motd), Action::Gather]);
     }
 
     /// A problem came or went. It is said once: the database and its packages fail together, with texts that change

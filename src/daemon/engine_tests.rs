@@ -294,3 +294,68 @@ fn problems_are_said_once_and_degrade() {
     engine.handle(Event::Problem(Source::State, None), 7);
     assert_eq!(engine.condition(), Condition::Running);
 }
+
+fn next_boot(ready: bool, packages: &[&str]) -> NextBootState {
+    NextBootState {
+        ready,
+        summary: format!("The next boot is {ready}."),
+        packages: packages.iter().map(|&name| name.to_owned()).collect(),
+        ..NextBootState::default()
+    }
+}
+
+/// What an engine does that has seen a transaction through which brought package 3.
+fn after_transaction(engine: &mut Engine) -> Vec<Action> {
+    let lock = engine.handle(Event::Changed(Change::LockClosed), 10);
+    assert!(has(&lock, |action| *action == Action::LookAtLock));
+    engine.handle(Event::Lock(Lock::Free), 11);
+    let actions = engine.handle(surveyed(&[1, 2, 3]), 12);
+    let id = begun(&actions).unwrap().id;
+    engine.handle(Event::Ended(id, found(vec![package(3, &[(State::Unsigned, 1)])], vec![])), 13)
+}
+
+#[test]
+fn a_transaction_that_endangers_the_next_boot_is_said_with_its_package() {
+    let mut engine = running();
+    let actions = after_transaction(&mut engine);
+    assert!(has(&actions, |action| *action == Action::CheckNextBoot), "{actions:?}");
+    let actions = engine.handle(Event::NextBoot(next_boot(false, &["bash-5-1.noarch"])), 14);
+    let said = lines(&actions);
+    let [Line::NextBoot { ready: false, problem, packages }] = said[..] else { panic!("{said:?}") };
+    assert_eq!(problem.what, "The next boot is false; packages with such files: bash-5-1.noarch");
+    assert_eq!(packages, "bash-5-1.noarch");
+    assert!(has(&actions, |action| matches!(action, Action::Motd(Some(text)) if text.contains("is false"))));
+    assert!(has(&actions, |action| *action == Action::Gather));
+
+    // The same again is not news; that it is over is.
+    engine.handle(Event::NextBootOutdated, 15);
+    let actions = engine.handle(Event::NextBoot(next_boot(false, &["bash-5-1.noarch"])), 16);
+    assert!(lines(&actions).is_empty());
+    engine.handle(Event::NextBootOutdated, 17);
+    let actions = engine.handle(Event::NextBoot(next_boot(true, &[])), 18);
+    assert!(matches!(lines(&actions)[..], [Line::NextBoot { ready: true, .. }]), "{actions:?}");
+    assert!(has(&actions, |action| *action == Action::Motd(None)));
+    engine.handle(Event::NextBootOutdated, 19);
+    assert!(lines(&engine.handle(Event::NextBoot(next_boot(true, &[])), 20)).is_empty());
+}
+
+#[test]
+fn an_image_without_a_package_in_the_way_names_what_came_last() {
+    let mut engine = running();
+    after_transaction(&mut engine);
+    let actions = engine.handle(Event::NextBoot(next_boot(false, &[])), 14);
+    let said = lines(&actions);
+    let [Line::NextBoot { problem, .. }] = said[..] else { panic!("{said:?}") };
+    assert_eq!(problem.what, "The next boot is false; what came last: p3-1-1.noarch");
+}
+
+#[test]
+fn an_answer_that_packages_overtook_is_none() {
+    let mut engine = running();
+    assert_eq!(engine.handle(Event::NextBootOutdated, 9), [Action::CheckNextBoot]);
+    let actions = after_transaction(&mut engine);
+    assert!(!has(&actions, |action| *action == Action::CheckNextBoot), "one at a time");
+    assert_eq!(engine.handle(Event::NextBoot(next_boot(true, &[])), 14), [Action::CheckNextBoot]);
+    let actions = engine.handle(Event::NextBoot(next_boot(true, &[])), 15);
+    assert_eq!(actions, [Action::Motd(None), Action::Gather]);
+}

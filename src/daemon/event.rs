@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::record::{Line, Saved};
 use crate::bus::job::Kind;
 use crate::bus::request::How;
-use crate::model::report::{LabelReport, Problem, Transaction};
+use crate::model::report::{LabelReport, NextBootState, Problem, Transaction};
 use crate::ops::labels::{PackageLabels, RunError, Selection};
 use crate::sys::watch::Change;
 
@@ -90,6 +90,10 @@ pub(super) enum Event {
     Program(Program),
     /// The configuration or the keys are others, so every label may be judged otherwise.
     RulesChanged,
+    /// The last check of the next boot was about other packages or another policy.
+    NextBootOutdated,
+    /// Answer to [`Action::CheckNextBoot`].
+    NextBoot(NextBootState),
     /// The daemon is to end.
     Stop,
 }
@@ -119,6 +123,10 @@ pub(super) enum Action {
     Announce(Transaction),
     /// A line for the journal.
     Say(Line),
+    /// Find out whether the next boot comes through.
+    CheckNextBoot,
+    /// Show this to whoever logs in, or nothing any more.
+    Motd(Option<String>),
     /// Gather the status anew.
     Gather,
     /// See whether the daemon's program was replaced.

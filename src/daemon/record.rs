@@ -10,11 +10,13 @@ use crate::bus::job::Kind;
 use crate::model::explain::quote;
 use crate::model::message_id;
 use crate::model::plan::State;
-use crate::model::report::{LabelCounts, LabelReport, Problem, Transaction, VERSION};
+use crate::model::report::{LabelCounts, LabelReport, NextBootState, Problem, Transaction, VERSION};
 use crate::ops::labels::PackageLabels;
 
 /// Denied files that a transaction's record lists at most.
 const DENIED: usize = 100;
+/// Packages that a line names at most.
+const FEW: usize = 5;
 /// Packages that a run names in lines of their own at most.
 const NAMED: usize = 50;
 
@@ -86,6 +88,15 @@ pub(super) enum Line {
     Problem(Option<&'static str>, Problem),
     /// The package database can be read again.
     DatabaseRecovered,
+    /// The next boot is not as it should be, or is so again.
+    NextBoot {
+        /// It is.
+        ready: bool,
+        /// What and what next.
+        problem: Problem,
+        /// The packages that it is about.
+        packages: String,
+    },
     /// The daemon executes its new version.
     Reexec,
 }
@@ -138,6 +149,24 @@ impl Line {
         lines.extend(named.into_iter().take(NAMED));
         lines.extend((more > 0).then_some(Self::More(more)));
         lines
+    }
+
+    /// What is to be said of the next boot. Where no package's file is in the way (an image of an initramfs is), those that
+    /// came last are named.
+    pub(super) fn of_next_boot(found: &NextBootState, brought: &[String]) -> Self {
+        let (named, before) = if found.packages.is_empty() {
+            (brought, "; what came last")
+        } else {
+            (&found.packages[..], "; packages with such files")
+        };
+        let packages = match named {
+            [] => String::new(),
+            few if few.len() <= FEW => few.join(", "),
+            [first @ .., _] => format!("{} and {} more", first[..FEW].join(", "), named.len() - FEW),
+        };
+        let of = if packages.is_empty() || found.ready { String::new() } else { format!("{before}: {packages}") };
+        let what = format!("{}{of}", found.summary.trim_end_matches('.'));
+        Self::NextBoot { ready: found.ready, problem: Problem::new(what, "imactl check --next-boot"), packages }
     }
 
     fn of_package(package: &PackageLabels) -> Vec<Self> {
@@ -199,6 +228,17 @@ impl Line {
             Self::DatabaseRecovered => {
                 tracing::info!(message_id = message_id::DATABASE_RECOVERED, "the package database can be read again");
             }
+            Self::NextBoot { ready: true, problem, .. } => {
+                tracing::info!(message_id = message_id::NEXT_BOOT_READY, what = problem.what, "{}", problem.what);
+            }
+            Self::NextBoot { ready: false, problem, packages } => tracing::error!(
+                message_id = message_id::NEXT_BOOT_NOT_READY,
+                what = problem.what,
+                next = problem.next,
+                packages,
+                "{}",
+                sentence(problem)
+            ),
             Self::Reexec => tracing::info!(
                 message_id = message_id::DAEMON_REEXEC,
                 "imad was upgraded and its new program is labelled: executing it"

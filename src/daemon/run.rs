@@ -21,7 +21,7 @@ use crate::model::report::{Loader, Problem, Status};
 use crate::ops::configuration;
 use crate::sys::process::Program;
 use crate::sys::root::Root;
-use crate::sys::{clock, rpmdb};
+use crate::sys::{clock, motd, rpmdb};
 
 /// What the command line says.
 #[derive(Debug)]
@@ -163,6 +163,10 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
     shell.connect().await;
     notify(&[NotifyState::Ready]);
     shell.event(Event::Started(saved)).await;
+    if shell.desk.view().status.next_boot.as_ref().is_some_and(|found| found.outdated) {
+        // Packages came while no daemon ran, or the one before this ended amid its check.
+        shell.event(Event::NextBootOutdated).await;
+    }
     while !shell.exit {
         let Some(input) = received.recv().await else { break };
         shell.input(input).await;
@@ -287,6 +291,18 @@ impl Shell {
                 }
             }
             Action::Say(line) => line.write(self.enforced()),
+            Action::CheckNextBoot => {
+                let root = self.root.clone();
+                work::offload(self.inputs.clone(), move || Input::Event(Event::NextBoot(work::next_boot(&root))));
+            }
+            Action::Motd(text) => {
+                let root = self.root.clone();
+                work::beside(move || {
+                    if let Err(error) = motd::put(&root, text.as_deref()) {
+                        tracing::warn!("{}: {error}", motd::FILE);
+                    }
+                });
+            }
             Action::Gather => self.gather(),
             Action::LookAtProgram => {
                 let Some(program) = self.program.clone() else { return };

@@ -12,10 +12,10 @@ use crate::bus::view::Condition;
 use crate::model::config::Config;
 use crate::model::explain::quote;
 use crate::model::plan::State;
-use crate::model::report::{CertificateInfo, LabelCounts, Problem, Status, Transaction};
+use crate::model::report::{CertificateInfo, LabelCounts, NextBootState, Problem, Status, Transaction};
 use crate::ops::labels::{self, Request, Selection};
-use crate::ops::{configuration, keys, status};
-use crate::sys::process::Program;
+use crate::ops::{configuration, keys, next_boot, status};
+use crate::sys::process::{self, Program};
 use crate::sys::root::Root;
 use crate::sys::rpmdb::Database;
 
@@ -42,6 +42,18 @@ pub(super) fn survey(root: &Root) -> Result<BTreeSet<i64>, Trouble> {
         problem: Problem::new(error.to_string(), error.next_step()),
         silent: error.is_busy(),
     })
+}
+
+/// Whether the next boot comes through; the answer is written down too.
+pub(super) fn next_boot(root: &Root) -> NextBootState {
+    let answer = next_boot::check(root, None);
+    for problem in next_boot::keep(root, &answer) {
+        tracing::warn!("{}. Next: {}", problem.what, problem.next);
+    }
+    let state = answer.report.state(false);
+    drop(answer);
+    process::release_memory();
+    state
 }
 
 /// The gathering of the status; the daemon's own problems are not in it.

@@ -47,6 +47,10 @@ pub const DAEMON_REEXEC: &str = "c4a912ed9e1f4ee59df78fa958fd4e47";
 pub const DAEMON_REEXEC_FAILED: &str = "e5cf0b6c086545c88dcc258386493919";
 /// imad: the system bus cannot be reached; labelling goes on.
 pub const BUS_UNREACHABLE: &str = "7ba00c529a7e42e3aef2cf58a14f2a43";
+/// imad: the next boot would not come through under the policy, or not be protected.
+pub const NEXT_BOOT_NOT_READY: &str = "ec2f5d463b4621d29fd64b055471ac91";
+/// imad: the next boot comes through again.
+pub const NEXT_BOOT_READY: &str = "160a17edf1f859d59b2b98a6b9fe1067";
 
 #[cfg(test)]
 mod tests {

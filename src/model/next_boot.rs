@@ -12,7 +12,7 @@ pub use summary::summarize;
 
 use super::initramfs::Contents;
 use super::prediction::RuleReference;
-use super::report::Problem;
+use super::report::{NextBootState, Problem};
 
 /// Refused files that are listed of each kernel.
 pub const LISTED: usize = 100;
@@ -60,6 +60,17 @@ pub struct NextBoot {
 }
 
 impl NextBoot {
+    /// The answer in short, as the status has it.
+    pub fn state(&self, outdated: bool) -> NextBootState {
+        NextBootState {
+            ready: self.ready,
+            summary: self.summary.clone(),
+            checked_time_us: self.checked_time_us,
+            outdated,
+            packages: self.packages().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
     /// The packages whose files are refused, as far as they are listed; each once.
     pub fn packages(&self) -> Vec<&str> {
         let refused = self.kernels.iter().flat_map(|kernel| &kernel.refused);
@@ -116,6 +127,8 @@ pub struct RefusedFile {
     pub rule: Option<RuleReference>,
     /// The step that mends it.
     pub next: String,
+    /// What the boot needs it for; absent for places, and for what every boot reads.
+    pub needed_for: Option<String>,
     /// Without it not even a rescue shell starts.
     pub core: bool,
 }

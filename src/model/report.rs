@@ -365,6 +365,21 @@ pub struct BootReport {
     pub steps: Vec<Step>,
 }
 
+/// What the last check of the next boot said (`imactl check --next-boot`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextBootState {
+    /// Nothing is in the way of the policy with any kernel.
+    pub ready: bool,
+    /// The answer in one sentence.
+    pub summary: String,
+    /// When it was found out.
+    pub checked_time_us: u64,
+    /// Packages were installed or removed since, or the policy is another.
+    pub outdated: bool,
+    /// Packages with files that the policy would deny to the boot.
+    pub packages: Vec<String>,
+}
+
 /// The whole answer to "what is protected here?"
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -386,6 +401,9 @@ pub struct Status {
     pub last_transaction: Option<Transaction>,
     /// What imad-boot did; absent where it did not run.
     pub boot: Option<BootReport>,
+    /// What the last check of the next boot said; absent before the first.
+    #[serde(default)]
+    pub next_boot: Option<NextBootState>,
     /// The daemon's state: `running`, `degraded`, or `stopped` where it did not answer.
     pub daemon: String,
     /// Everything that wants mending.

@@ -1,5 +1,5 @@
 //! "Would the next boot come through?": every kernel that can be booted, with its own command line and initramfs, under the
-//! policy and the keys that will be there, judged with every content read.
+//! policy and the keys that will be there, with the boot-critical files as they are now, every content verified.
 //!
 //! What the kernel let through once it lets through again, whatever policy is loaded later: verdicts are kept with the
 //! inode (`ima_main.c: process_measurement()`). So nothing that is tried in the running system proves the next boot.
@@ -9,11 +9,13 @@ mod images;
 mod owners;
 mod record;
 
-pub use record::{FILE, read, write};
+use std::collections::BTreeMap;
+
+pub use record::{FILE, read};
 
 use super::guard::{self, Case, Checked, Depth};
 use super::keys::Keys;
-use super::{configuration, facts, in_force, keys, policy};
+use super::{boot_files, configuration, facts, in_force, keys, manifest, policy};
 use crate::model::algo::HashAlgo;
 use crate::model::boot_entry::menu::{Entries, entries};
 use crate::model::boot_entry::version_of_name;
@@ -23,7 +25,7 @@ use crate::model::command_line::parameters;
 use crate::model::config::Config;
 use crate::model::guard::initramfs_magic;
 use crate::model::initramfs::{Contents, IMAD_BOOT};
-use crate::model::manifest::{self, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::next_boot::{
     BootKernel, KernelFacts, LISTED, Loads, NextBoot, Outcome, PolicyFacts, findings, summarize,
 };
@@ -50,8 +52,23 @@ const SYSTEMD_POLICY: &str = "/etc/ima/ima-policy";
 /// No settings are longer.
 const LIMIT: u64 = 1 << 20;
 
+/// The answer, and the boot-critical files that it is about.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub report: NextBoot,
+    /// The files; not looked for where nobody loads a policy.
+    pub manifest: Option<Manifest>,
+}
+
+/// Keeps an answer: the record for the status, and the manifest for the guard. What could not be written is returned.
+pub fn keep(root: &Root, answer: &Answer) -> Vec<Problem> {
+    let manifest = answer.manifest.as_ref().and_then(|manifest| manifest::write(root, manifest).err());
+    manifest.into_iter().chain(record::write(root, &answer.report).err()).collect()
+}
+
 /// Finds out. `only`: the kernel with this release alone.
-pub fn check(root: &Root, only: Option<&str>) -> NextBoot {
+pub fn check(root: &Root, only: Option<&str>) -> Answer {
     let began = clock::since_boot_us();
     let (config, mut problems) = configuration::load(root);
     let found = keys::gather(root, &config.keys.dir);
@@ -63,8 +80,7 @@ pub fn check(root: &Root, only: Option<&str>) -> NextBoot {
     let secure_boot = root.is_running() && kernel::secure_boot().ok().flatten().unwrap_or(false);
     let armed = Armed::gather(root, &config, &found);
     problems.extend(armed.unread.iter().cloned());
-    let manifest = manifest(root, &mut problems);
-    let mut judged = Judged { root, config: &config, keys: &found, armed: &armed, manifest, cases: Vec::new() };
+    let mut judged = Judged { root, config: &config, keys: &found, armed: &armed, files: None, cases: Vec::new() };
     let mut images = Images::new(root, files.partitions, read(root).ok().flatten());
     let mut kernels = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -93,7 +109,12 @@ pub fn check(root: &Root, only: Option<&str>) -> NextBoot {
         judged.kernel(&mut booted, image.contents.as_ref(), secure_boot);
         kernels.push(booted);
     }
-    let files = judged.cases.iter().map(|case| case.checked.files).max().unwrap_or(0);
+    let Judged { files: needed, cases, .. } = judged;
+    let manifest = needed.map(|needed| {
+        problems.extend(needed.problems);
+        needed.manifest
+    });
+    let files = cases.iter().map(|case| case.checked.files).max().unwrap_or(0);
     owners::name(root, &config, &found.trust, &mut kernels);
     let mut report = NextBoot {
         version: VERSION,
@@ -108,23 +129,7 @@ pub fn check(root: &Root, only: Option<&str>) -> NextBoot {
         ..NextBoot::default()
     };
     summarize(&mut report, armed.facts.exists || armed.facts.for_systemd);
-    report
-}
-
-/// The boot-critical files, as they are on record.
-fn manifest(root: &Root, problems: &mut Vec<Problem>) -> Option<Manifest> {
-    let path = manifest::PATH;
-    let failed = |why: String| {
-        Problem::new(format!("{path}: {why}; the core of the system is checked alone"), format!("ls -l {path}"))
-    };
-    match root.read(path, manifest::LIMIT) {
-        Ok(bytes) => Manifest::parse(&bytes).map_err(|error| problems.push(failed(error.to_string()))).ok(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            problems.push(failed(error.to_string()));
-            None
-        }
-    }
+    Answer { report, manifest }
 }
 
 /// The policy of the next boot, and what the boot loads it with.
@@ -204,8 +209,28 @@ struct Judged<'a> {
     config: &'a Config,
     keys: &'a Keys,
     armed: &'a Armed,
-    manifest: Option<Manifest>,
+    /// The boot's files, once a kernel asks for them.
+    files: Option<Needed>,
     cases: Vec<JudgedCase>,
+}
+
+/// The files that the boot needs.
+#[derive(Debug)]
+struct Needed {
+    /// With the labels that verified just now.
+    manifest: Manifest,
+    /// What each is needed for.
+    why: BTreeMap<Vec<u8>, String>,
+    problems: Vec<Problem>,
+}
+
+impl Needed {
+    fn gather(root: &Root, keys: &Keys) -> Self {
+        let found = boot_files::gather(root);
+        let (manifest, more) = manifest::make(root, &keys.trust, &found);
+        let why = found.files.into_iter().map(|file| (file.path, file.why)).collect();
+        Self { manifest, why, problems: found.problems.into_iter().chain(more).collect() }
+    }
 }
 
 #[derive(Debug)]
@@ -237,6 +262,11 @@ impl Judged<'_> {
             },
         );
         booted.notes.extend(found.notes.iter().cloned());
+        let armed = &self.armed.facts;
+        if !armed.exists && !armed.for_systemd {
+            // What cannot be looked into is in the way of no policy.
+            booted.notes.append(&mut booted.problems);
+        }
         if !booted.problems.is_empty() {
             // What could not be looked into says all that is to be said of it.
             booted.outcome = Outcome::Unknown;
@@ -251,6 +281,10 @@ impl Judged<'_> {
             booted.refused_count = case.checked.refused.len() as u64;
             booted.refused = case.checked.refused.iter().take(LISTED).map(owners::unowned).collect();
             refused = case.problem.is_some() || booted.refused_count > 0;
+            let needed = self.files.iter().map(|needed| &needed.why);
+            for file in &mut booted.refused {
+                file.needed_for = needed.clone().find_map(|why| why.get(file.path.as_bytes())).cloned();
+            }
         }
         booted.outcome = found.outcome(refused);
         booted.problems.extend(found.problems);
@@ -263,14 +297,16 @@ impl Judged<'_> {
             let (checked, problem) = match self.rules(&boot, &profile) {
                 Err(problem) => (Checked::default(), Some(problem)),
                 Ok(rules) => {
+                    let needed = self.files.get_or_insert_with(|| Needed::gather(self.root, self.keys));
                     let case = Case {
                         root: self.root,
-                        manifest: self.manifest.as_ref(),
+                        manifest: Some(&needed.manifest),
                         trust: &self.keys.trust,
                         kernel: &profile,
                         rules: &rules,
                         initramfs,
-                        depth: Depth::Content,
+                        // Labels that the manifest has were verified just now, with every content; the rest is read here.
+                        depth: Depth::Labels,
                     };
                     (guard::check(&case), None)
                 }

@@ -4,12 +4,13 @@
 use std::io;
 
 use super::keys::{self, Keys};
-use super::{policy, trial};
+use super::{next_boot, policy, trial};
 use crate::model::config::Config;
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
 use crate::model::report::{
-    BootReport, KernelState, KeyringKind, LabelCounts, Loader, PolicyState, Problem, Status, Transaction, VERSION,
+    BootReport, KernelState, KeyringKind, LabelCounts, Loader, NextBootState, PolicyState, Problem, Status,
+    Transaction, VERSION,
 };
 use crate::sys::root::Root;
 use crate::sys::{kernel, securityfs};
@@ -150,6 +151,7 @@ pub fn status(
     }
     problems.extend(trial::problems(root, boot.as_ref()));
     problems.extend(daemon_problems);
+    let next_boot = next_boot(root, policy.sha256.as_ref(), last_transaction.as_ref(), &mut problems);
     let mut seen = std::collections::BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.what.clone()));
     let mut status = Status {
@@ -162,11 +164,27 @@ pub fn status(
         labels,
         last_transaction,
         boot,
+        next_boot,
         daemon: daemon.to_owned(),
         problems,
     };
     status.summary = if root.is_running() { summary(&status) } else { summary_of_root(&status) };
     status
+}
+
+/// What the last check of the next boot said, and whether it was about another policy or other packages.
+fn next_boot(
+    root: &Root,
+    policy: Option<&String>,
+    last_transaction: Option<&Transaction>,
+    problems: &mut Vec<Problem>,
+) -> Option<NextBootState> {
+    let found = next_boot::read(root).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    })?;
+    let finished = last_transaction.map_or(0, |transaction| transaction.finished_time_us);
+    Some(found.state(found.checked_time_us < finished || found.policy_sha256.as_ref() != policy))
 }
 
 /// The answer in one sentence.

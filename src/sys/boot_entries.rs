@@ -21,8 +21,7 @@ const LIMIT: u64 = 1 << 22;
 /// Reads them.
 pub fn find(root: &Root) -> (Files, Vec<Problem>) {
     let mut reading = Reading { root, problems: Vec::new() };
-    let mut found = Files::default();
-    found.partitions = PARTITIONS.map(str::to_owned).to_vec();
+    let mut found = Files { partitions: PARTITIONS.map(str::to_owned).to_vec(), ..Files::default() };
     for path in INSTALL_CONF {
         if let Some(text) = reading.text(path) {
             let named = text.lines().find_map(|line| line.trim().strip_prefix("BOOT_ROOT="));

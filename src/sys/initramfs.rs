@@ -261,7 +261,7 @@ mod tests {
         assert!(matches!(of(&whole[..whole.len() - 12]), Err(ImageError::Program { program: "gzip", .. })));
         let zstd = packed_by("zstd", &["-cq"], &[main.clone(), vec![9; 100_000]].concat());
         assert!(matches!(of(&zstd), Err(ImageError::Unknown(_))));
-        let cut = packed_by("zstd", &["-cq"], &archive(&[("init", &[5; 900_000])]));
+        let cut = packed_by("zstd", &["-cq"], &archive(&[("init", &vec![5; 900_000])]));
         let error = of(&cut[..cut.len() - 9]).unwrap_err();
         assert!(matches!(error, ImageError::Program { program: "zstd", .. }), "{error}");
         assert!(error.next_step("/boot/x").contains("lsinitrd /boot/x"));

@@ -18,6 +18,7 @@ pub mod kmsg;
 pub mod label_journal;
 pub mod lease;
 pub mod lock;
+pub mod motd;
 pub mod mount;
 pub mod process;
 pub mod processes;

@@ -3,9 +3,14 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use imad::bus::manager::ManagerProxy;
+use imad::model::manifest::Manifest;
+use imad::model::message_id;
 use imad::model::next_boot::{BootKernel, NextBoot, Outcome};
+use zbus::proxy::CacheProperties;
 
 use crate::fixture::{PrivateRoot, Signed, folder, keys, run};
+use crate::service::{Bus, Service, wait};
 
 const NEW: &str = "6.12.9-200.fc41.x86_64";
 const OLD: &str = "6.11.4-301.fc41.x86_64";
@@ -138,8 +143,9 @@ fn a_file_that_the_policy_denies_is_named_with_its_package_and_rule() {
     assert_eq!((file.path.as_str(), file.core), ("/bin/sh", true));
     assert_eq!(file.rule.as_ref().and_then(|rule| rule.line), Some(2));
     assert!(file.package.as_deref().is_some_and(|package| package.starts_with("shell-1.0-1")), "{file:?}");
+    assert!(file.needed_for.is_some(), "{file:?}");
     assert_eq!(report.packages(), [file.package.as_deref().unwrap()]);
-    assert!(report.summary.contains("/bin/sh of shell-1.0-1"), "{}", report.summary);
+    assert!(report.summary.contains("first one of shell-1.0-1"), "{}", report.summary);
     // A closed guard stops there.
     write(&root, "etc/imad/imad.toml", "[boot]\nguard = 'closed'\n");
     assert_eq!(of(&ask(&root, &[]).1, NEW).outcome, Outcome::Fails);
@@ -206,4 +212,60 @@ fn debians_menu_counts_like_fedoras_entries() {
     std::fs::remove_dir_all(root.join("boot/grub")).unwrap();
     let (_, report) = ask(&root, &[]);
     assert_eq!((report.kernels.len(), of(&report, OLD).outcome), (2, Outcome::Fails));
+}
+
+/// The property: ready, outdated, packages.
+fn property(service: &Service) -> Option<(bool, bool, Vec<String>)> {
+    service.ask(async |connection| {
+        let manager = ManagerProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
+        let mut found = manager.next_boot().await?;
+        let mut flag = |name| found.remove(name).map(bool::try_from).transpose();
+        let (ready, outdated) = (flag("ready")?, flag("outdated")?);
+        let packages = found.remove("packages").map(Vec::<String>::try_from).transpose()?;
+        Ok(ready.zip(outdated).zip(packages).map(|((ready, outdated), packages)| (ready, outdated, packages)))
+    })
+}
+
+#[test]
+fn the_daemon_says_at_once_which_package_endangers_the_next_boot() {
+    let (bus, root) = (Bus::new(), root());
+    // One kernel, which is ready.
+    for file in [format!("boot/loader/entries/3a6b-{OLD}.conf"), format!("boot/vmlinuz-{OLD}")] {
+        std::fs::remove_file(root.join(&file)).unwrap();
+    }
+    write(&root, "etc/ima/ima-policy", "dont_appraise fsname=rootfs\nappraise func=BPRM_CHECK appraise_type=imasig\n");
+    sign(&root.join("etc/ima/ima-policy"));
+    let shell = |version: &str, signed| root.build("shell", version, &[("/bin/sh", "#!/bin/sh\n", "0755")], signed);
+    root.install(&[shell("1.0", Signed::Good)]);
+    let mut service = Service::start(&bus, &root);
+    service.wait_for("running");
+    assert_eq!(property(&service), None);
+
+    let motd = root.join("run/motd.d/imad");
+    root.install(&[shell("2.0", Signed::Not)]);
+    let line = wait("the journal's line", || service.journal(message_id::NEXT_BOOT_NOT_READY).pop());
+    assert!(line["WHAT"].starts_with("The next boot would not be protected: with kernel 6.12.9"), "{line:?}");
+    assert!(line["PACKAGES"].starts_with("shell-2.0-1"), "{line:?}");
+    assert_eq!((line["NEXT"].as_str(), line["PRIORITY"].as_str()), ("imactl check --next-boot", "3"));
+    let bad = vec!["shell-2.0-1.noarch".to_owned()];
+    wait("the property", || (property(&service) == Some((false, false, bad.clone()))).then_some(()));
+    let text = wait("the line for logins", || std::fs::read_to_string(&motd).ok());
+    assert!(text.starts_with("imad: The next boot would not be protected: "), "{text}");
+    let (_, text) = root.imactl(&["status"]);
+    assert!(text.starts_with("The next boot would not be protected: with kernel 6.12.9"), "{text}");
+
+    root.install(&[shell("3.0", Signed::Good)]);
+    wait("the property", || (property(&service) == Some((true, false, vec![]))).then_some(()));
+    wait("the end of the line for logins", || (!motd.exists()).then_some(()));
+    assert_eq!(service.journal(message_id::NEXT_BOOT_READY).len(), 1);
+    // What the guard asks for is what was judged.
+    let manifest = Manifest::parse(&std::fs::read(root.join("etc/imad/state/manifest")).unwrap()).unwrap();
+    let shell = manifest.entries().iter().find(|entry| entry.path == b"/bin/sh").unwrap();
+    assert!(shell.core && shell.label.is_some(), "{shell:?}");
+
+    // Another policy: the answer is of no use any more, and is said to be.
+    write(&root, "etc/ima/ima-policy", POLICY);
+    sign(&root.join("etc/ima/ima-policy"));
+    let (_, text) = root.imactl(&["status"]);
+    assert!(text.lines().next().unwrap().contains("before the last change of packages or policy"), "{text}");
 }

@@ -150,7 +150,7 @@ fn quoted(characters: &mut std::str::Chars<'_>, quote: char) -> String {
 /// A block that is open.
 #[derive(Debug)]
 enum Block {
-    Entry { entry: BootEntry, kernels: Vec<(String, String)> },
+    Entry { entry: Box<BootEntry>, kernels: Vec<(String, String)> },
     Submenu { names: Vec<String> },
     Other,
 }
@@ -199,7 +199,7 @@ impl Reader<'_> {
                     Block::Submenu { names }
                 } else {
                     let entry = BootEntry { title, file: self.file.to_owned(), id, names, ..BootEntry::default() };
-                    Block::Entry { entry, kernels: Vec::new() }
+                    Block::Entry { entry: entry.into(), kernels: Vec::new() }
                 }
             }
             _ => Block::Other,
@@ -213,7 +213,7 @@ impl Reader<'_> {
                 self.counts.pop();
             }
             Some(Block::Entry { entry, kernels }) => {
-                let of_kernel = |(kernel, options)| BootEntry { kernel, options, ..entry.clone() };
+                let of_kernel = |(kernel, options)| BootEntry { kernel, options, ..(*entry).clone() };
                 self.menu.entries.extend(kernels.into_iter().map(of_kernel));
             }
             Some(Block::Other) | None => {}

@@ -14,6 +14,7 @@ const SYSTEMD_POLICY: &str = "/etc/ima/ima-policy";
 
 /// The policy of the next boot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PolicyFacts {
     /// The configured file is there.
     pub exists: bool,

@@ -5,14 +5,16 @@ use super::{BootKernel, NextBoot, Outcome};
 
 /// Fills in `ready` and `summary` by what the kernels came to. `has_policy`: there is a policy file.
 pub fn summarize(report: &mut NextBoot, has_policy: bool) {
-    report.ready = !report.kernels.is_empty() && report.kernels.iter().all(|kernel| kernel.ready);
+    // Where there is no policy, nothing can be in its way.
+    let is_known = !report.kernels.is_empty() || !has_policy;
+    report.ready = is_known && report.kernels.iter().all(|kernel| kernel.ready);
     report.summary = sentence(report, has_policy);
 }
 
 fn sentence(report: &NextBoot, has_policy: bool) -> String {
     let kernels = &report.kernels;
     let count = counted(kernels.len() as u64, "kernel");
-    if kernels.is_empty() {
+    if kernels.is_empty() && has_policy {
         return "It is not known what the next boot would start: no boot entry and no kernel was found.".to_owned();
     }
     let unready = kernels.iter().filter(|kernel| !kernel.ready);
@@ -55,8 +57,13 @@ fn reason(kernel: &BootKernel) -> String {
     let denied = counted(kernel.refused_count, "file");
     match kernel.refused.first() {
         Some(file) => {
-            let package = file.package.as_ref().map_or_else(String::new, |package| format!(" of {package}"));
-            format!("with kernel {release} {denied} would be denied, first {}{package}: {}", file.path, file.why)
+            // Everybody may read this sentence, single files are for root: see the bus's rules.
+            let whose = match (&file.package, file.path.starts_with('/')) {
+                (Some(package), _) => format!("one of {package}"),
+                (None, true) => "one that no package owns".to_owned(),
+                (None, false) => file.path.clone(),
+            };
+            format!("with kernel {release} {denied} would be denied, first {whose}: {}", file.why)
         }
         None => format!("kernel {release} is not ready"),
     }
@@ -119,7 +126,7 @@ mod tests {
         assert_eq!(said(vec![open], true).1, "The next boot would not be protected: no trusted keyring.");
         let unknown = kernel("6", Outcome::Unknown, Some("/boot/initrd: zstd is not installed"));
         assert!(said(vec![unknown], true).1.starts_with("It cannot be told"));
-        assert!(!said(vec![], true).0);
+        assert!(!said(vec![], true).0 && said(vec![], false).0);
         assert!(said(vec![kernel("6", Outcome::Unprotected, None)], false).1.contains("is not there"));
         let mut noted = kernel("6", Outcome::Unprotected, None);
         noted.notes.push(Problem::new("the command line has ima_appraise=log", ""));
@@ -145,11 +152,12 @@ mod tests {
             package: Some("bash-5.2-1.x86_64".to_owned()),
             rule: None,
             next: String::new(),
+            needed_for: None,
             core: true,
         });
         assert_eq!(
             said(vec![refusing], true).1,
-            "The next boot would not be protected: with kernel 6.12 2 files would be denied, first /usr/bin/bash of \
+            "The next boot would not be protected: with kernel 6.12 2 files would be denied, first one of \
              bash-5.2-1.x86_64: its label is none."
         );
     }

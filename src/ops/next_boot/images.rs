@@ -73,7 +73,7 @@ impl<'r> Images<'r> {
         let mut booted = Booted { kernel, ..Booted::default() };
         if entry.is_efi {
             let image = uki::parse(&ReadCache::new(&file))?;
-            self.unified(image, &file, &mut booted);
+            unified(image, &file, &mut booted);
             return Some(booted);
         }
         let mut head = vec![0; HEAD];
@@ -90,22 +90,6 @@ impl<'r> Images<'r> {
             }
         }
         Some(booted)
-    }
-
-    fn unified(&mut self, image: uki::Uki, file: &File, booted: &mut Booted) {
-        booted.release = image.release;
-        booted.title = image.title;
-        booted.command_line = image.command_line;
-        let path = booted.kernel.clone();
-        for part in [image.microcode, image.initrd].into_iter().flatten() {
-            match initramfs::survey(file, part) {
-                Ok(more) => booted.contents = Some(booted.contents.take().unwrap_or_default().and(more)),
-                Err(error) => {
-                    let problem = Problem::new(format!("the initramfs in {path}: {error}"), error.next_step(&path));
-                    booted.problem.get_or_insert(problem);
-                }
-            }
-        }
     }
 
     /// Finds a file that a boot loader names.
@@ -152,5 +136,22 @@ impl<'r> Images<'r> {
         };
         self.seen.push(image.clone());
         Ok(image.contents)
+    }
+}
+
+/// Looks into a unified kernel image.
+fn unified(image: uki::Uki, file: &File, booted: &mut Booted) {
+    booted.release = image.release;
+    booted.title = image.title;
+    booted.command_line = image.command_line;
+    let path = booted.kernel.clone();
+    for part in [image.microcode, image.initrd].into_iter().flatten() {
+        match initramfs::survey(file, part) {
+            Ok(more) => booted.contents = Some(booted.contents.take().unwrap_or_default().and(more)),
+            Err(error) => {
+                let problem = Problem::new(format!("the initramfs in {path}: {error}"), error.next_step(&path));
+                booted.problem.get_or_insert(problem);
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn unowned(refused: &Refused) -> RefusedFile {
         package: None,
         rule: refused.rule.clone(),
         next: "exempt its file system in the policy: imactl policy check".to_owned(),
+        needed_for: None,
         core: refused.core,
     }
 }

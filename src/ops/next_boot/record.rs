@@ -30,7 +30,7 @@ pub fn read(root: &Root) -> Result<Option<NextBoot>, Problem> {
 }
 
 /// Writes an answer down, durably.
-pub fn write(root: &Root, report: &NextBoot) -> Result<(), Problem> {
+pub(super) fn write(root: &Root, report: &NextBoot) -> Result<(), Problem> {
     let write = || {
         let folder = StateDir::create(root)?;
         let mut file = folder.begin(FILE)?;
