@@ -3,6 +3,7 @@
 
 pub mod algo;
 pub mod binfmt;
+pub mod boot_files;
 pub mod cert;
 pub mod command_line;
 pub mod config;
