@@ -15,6 +15,7 @@ pub mod lease;
 pub mod lock;
 pub mod mount;
 pub mod process;
+pub mod processes;
 pub mod proofs;
 pub mod root;
 pub mod rpmdb;
