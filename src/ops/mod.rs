@@ -1,6 +1,7 @@
 //! WHAT IMAD DOES, once, for all three programs: gather (`sys`), decide (`model`), carry out (`sys`), report.
 #![forbid(unsafe_code)]
 
+pub mod boot_files;
 pub mod configuration;
 pub mod explain;
 pub mod facts;
