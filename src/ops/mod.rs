@@ -10,6 +10,7 @@ pub mod in_force;
 pub mod keys;
 pub mod labels;
 pub mod loading;
+pub mod manifest;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;

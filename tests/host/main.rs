@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
 mod access;
+mod boot_files;
 mod crash;
 mod daemon;
 mod database;
