@@ -46,7 +46,7 @@ pub struct BootFile {
 /// file systems in memory. What ld.so, PAM and NSS find is found as they look for it; what a program opens or executes by
 /// a name that it makes up is known only where it runs now, or was measured.
 ///
-/// Firmware is not known before it was measured, and options of modprobe.d(5) that execute something are not looked at.
+/// Firmware is not known before it was measured; units of users' own managers are not looked at.
 pub fn gather(root: &Root) -> BootFiles {
     let (handlers, problem) = handlers(root);
     let mut found = Collection::new(root, handlers);

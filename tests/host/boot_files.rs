@@ -166,9 +166,14 @@ fn small() -> Small {
     small.text("/etc/modules-load.d/x.conf", "dm-x\n");
     small.text(
         "/usr/lib/modules/6.12/modules.dep",
-        "kernel/dm-x.ko.xz: kernel/dep.ko\nkernel/dep.ko:\nkernel/other.ko:\n",
+        "kernel/dm-x.ko.xz: kernel/dep.ko\nkernel/dep.ko:\nkernel/other.ko:\nkernel/soft.ko:\n",
     );
-    for name in ["dm-x.ko.xz", "dep.ko", "other.ko"] {
+    small.text(
+        "/etc/modprobe.d/x.conf",
+        "softdep dm_x post: soft\ninstall dm_x tool x && modprobe --ignore-install dm_x\n",
+    );
+    small.program("/usr/bin/tool", "/usr/bin/true");
+    for name in ["dm-x.ko.xz", "dep.ko", "other.ko", "soft.ko"] {
         small.text(&format!("/usr/lib/modules/6.12/kernel/{name}"), "module");
     }
 
@@ -222,6 +227,8 @@ fn of_a_small_root_exactly_what_is_reached_is_found() {
         ("/usr/lib/core", "p"),
         ("/usr/lib/modules/6.12/kernel/dm-x.ko.xz", "m"),
         ("/usr/lib/modules/6.12/kernel/dep.ko", "m"),
+        ("/usr/lib/modules/6.12/kernel/soft.ko", "m"),
+        ("/usr/bin/tool", "p"),
         ("/usr/lib64/security/pam_a.so", "l"),
         ("/usr/lib64/security/pam_b.so", "l"),
         ("/usr/lib64/security/pam_c.so", "l"),
