@@ -6,7 +6,6 @@
 
 mod access;
 mod boot_files;
-mod confirm;
 mod crash;
 mod daemon;
 mod database;
