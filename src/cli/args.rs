@@ -47,6 +47,10 @@ pub enum Verb {
     Policy(Policy),
     /// Show what boots proved of policies, and let a policy that was given up be tried again
     Trial(Trial),
+    /// Arm a policy for the next boot: certificates, labels, initramfs images, the check of the next boot, the policy
+    Setup(Setup),
+    /// Put back what setup changed
+    Teardown(Teardown),
 }
 
 /// `imactl relabel`
@@ -141,6 +145,31 @@ pub struct LabelsRevert {
     #[arg(value_name = "JOB")]
     pub job: u64,
     /// Write nothing, say what would be put back
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `imactl setup`
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The policy: a name (see imactl policy list) or a signed file, with --root inside of it
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: String,
+    /// A certificate to put into the keys folder, DER or PEM; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub cert: Vec<PathBuf>,
+    /// Change nothing, say what would be done and what is in the way
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Arm it even where a step says no; what that is likely to break is said
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `imactl teardown`
+#[derive(Debug, Args)]
+pub struct Teardown {
+    /// Change nothing, say what would be put back
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -18,6 +18,7 @@ mod progress;
 mod relabel;
 mod render;
 mod rules;
+mod setup;
 mod status;
 mod target;
 mod trial;
@@ -52,6 +53,8 @@ pub fn main() -> ExitCode {
         args::Verb::Labels(verb) => labels::run(&arguments, &verb.verb),
         args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
         args::Verb::Trial(verb) => trial::run(&arguments, &verb.verb),
+        args::Verb::Setup(verb) => setup::setup(&arguments, verb),
+        args::Verb::Teardown(verb) => setup::teardown(&arguments, verb),
     };
     exit::code(result)
 }

@@ -3,7 +3,9 @@
 
 pub mod algo;
 pub mod binfmt;
+pub mod boot_entry;
 pub mod boot_files;
+pub mod boot_switches;
 pub mod cert;
 pub mod command_line;
 pub mod config;
@@ -29,6 +31,7 @@ pub mod program;
 pub mod proof;
 pub mod report;
 pub mod rpm;
+pub mod setup;
 pub mod space;
 pub mod trial;
 pub mod uki;

@@ -11,7 +11,8 @@ mod record;
 
 use std::collections::BTreeMap;
 
-pub use record::{FILE, read};
+pub use images::image;
+pub use record::{FILE, forget, read};
 
 use super::guard::{self, Case, Checked, Depth};
 use super::keys::Keys;
@@ -69,8 +70,19 @@ pub fn keep(root: &Root, answer: &Answer) -> Vec<Problem> {
 
 /// Finds out. `only`: the kernel with this release alone.
 pub fn check(root: &Root, only: Option<&str>) -> Answer {
+    let (config, problems) = configuration::load(root);
+    check_with(root, only, &config, problems)
+}
+
+/// Finds out as if this file of the root were the policy of the next boot.
+pub fn check_policy(root: &Root, path: &str) -> Answer {
+    let (mut config, problems) = configuration::load(root);
+    path.clone_into(&mut config.policy.path);
+    check_with(root, None, &config, problems)
+}
+
+fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Vec<Problem>) -> Answer {
     let began = clock::since_boot_us();
-    let (config, mut problems) = configuration::load(root);
     let found = keys::gather(root, &config.keys.dir);
     problems.extend(found.problems.iter().cloned());
     let (files, unread) = boot_entries::find(root);
@@ -78,9 +90,9 @@ pub fn check(root: &Root, only: Option<&str>) -> Answer {
     let own_line = if root.is_running() { kernel::command_line_text().unwrap_or_default() } else { String::new() };
     let Entries { entries, default } = entries(&files, &own_line);
     let secure_boot = root.is_running() && kernel::secure_boot().ok().flatten().unwrap_or(false);
-    let armed = Armed::gather(root, &config, &found);
+    let armed = Armed::gather(root, config, &found);
     problems.extend(armed.unread.iter().cloned());
-    let mut judged = Judged { root, config: &config, keys: &found, armed: &armed, files: None, cases: Vec::new() };
+    let mut judged = Judged { root, config, keys: &found, armed: &armed, files: None, cases: Vec::new() };
     let mut images = Images::new(root, files.partitions, read(root).ok().flatten());
     let mut kernels = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -115,7 +127,7 @@ pub fn check(root: &Root, only: Option<&str>) -> Answer {
         needed.manifest
     });
     let files = cases.iter().map(|case| case.checked.files).max().unwrap_or(0);
-    owners::name(root, &config, &found.trust, &mut kernels);
+    owners::name(root, config, &found.trust, &mut kernels);
     let mut report = NextBoot {
         version: VERSION,
         checked_time_us: clock::wall_us(),

@@ -11,6 +11,7 @@ pub mod file;
 pub mod filesystem;
 pub mod initramfs;
 pub mod journal;
+pub mod kept;
 pub mod kernel;
 pub mod kernel_config;
 pub mod keyring;

@@ -6,6 +6,7 @@
 
 mod access;
 mod boot_files;
+mod confirm;
 mod crash;
 mod daemon;
 mod database;
@@ -21,4 +22,5 @@ mod policy;
 mod prediction;
 mod race;
 mod service;
+mod setup;
 mod trial;

@@ -12,13 +12,13 @@ use zbus::proxy::CacheProperties;
 use crate::fixture::{PrivateRoot, Signed, folder, keys, run};
 use crate::service::{Bus, Service, wait};
 
-const NEW: &str = "6.12.9-200.fc41.x86_64";
-const OLD: &str = "6.11.4-301.fc41.x86_64";
+pub(crate) const NEW: &str = "6.12.9-200.fc41.x86_64";
+pub(crate) const OLD: &str = "6.11.4-301.fc41.x86_64";
 const POLICY: &str = "dont_appraise fsname=rootfs\n\
                       appraise func=BPRM_CHECK fowner=4711 appraise_type=imasig\n";
 const IMAD_BOOT: &str = "usr/lib/imad/imad-boot";
 
-fn write(root: &PrivateRoot, path: &str, content: impl AsRef<[u8]>) {
+pub(crate) fn write(root: &PrivateRoot, path: &str, content: impl AsRef<[u8]>) {
     let file = root.join(path);
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(file, content).unwrap();
@@ -55,7 +55,7 @@ fn dracut_files(imad_boot: &[u8]) -> Vec<(&'static str, &[u8])> {
 }
 
 /// A root with a signed policy, a certificate, and two kernels: the new one's image holds imad-boot, the old one's does not.
-fn root() -> PrivateRoot {
+pub(crate) fn root() -> PrivateRoot {
     let root = PrivateRoot::new();
     let config = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/kernel-config")).unwrap();
     write(&root, IMAD_BOOT, b"imad-boot of today");
@@ -80,7 +80,7 @@ fn root() -> PrivateRoot {
     root
 }
 
-fn sign(file: &Path) {
+pub(crate) fn sign(file: &Path) {
     let key = keys().join("ima.key");
     let certificate = keys().join("ima.pem");
     let key_id = format!("--keyid-from-cert={}", certificate.display());

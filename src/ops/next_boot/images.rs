@@ -38,6 +38,14 @@ pub(super) struct Booted {
     pub(super) problem: Option<Problem>,
 }
 
+/// Looks into one image of an initramfs.
+pub fn image(root: &Root, path: &str) -> Result<Contents, String> {
+    let file = root.open_with(path.as_bytes(), OFlags::RDONLY).map_err(|error| error.to_string())?;
+    let file = File::from(file);
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    initramfs::survey(&file, 0..size).map_err(|error| error.to_string())
+}
+
 /// Looks into images, each once.
 #[derive(Debug)]
 pub(super) struct Images<'r> {

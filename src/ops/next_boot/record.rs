@@ -46,6 +46,15 @@ pub(super) fn write(root: &Root, report: &NextBoot) -> Result<(), Problem> {
     })
 }
 
+/// Removes the answer, if there is one.
+pub fn forget(root: &Root) -> Result<(), Problem> {
+    let removed = StateDir::open(root).and_then(|folder| folder.map_or(Ok(()), |folder| folder.remove(FILE)));
+    removed.map_err(|error| {
+        let path = format!("{FOLDER}/{FILE}");
+        Problem::new(format!("{path}: {error}"), format!("rm {path}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +71,7 @@ mod tests {
         assert_eq!(read(&root), Ok(None));
         std::fs::write(dir.path().join("var/lib/imad").join(FILE), "{").unwrap();
         assert!(read(&root).unwrap_err().what.contains(FILE));
+        forget(&root).unwrap();
+        assert_eq!(read(&root), Ok(None));
     }
 }
