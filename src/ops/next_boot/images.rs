@@ -133,7 +133,7 @@ impl<'r> Images<'r> {
         if let Some(known) = self.known.iter().find(|other| is_same(other, &image)) {
             image.contents.clone_from(&known.contents);
         } else {
-            for part in parts.unwrap_or_else(|| vec![0..image.size]) {
+            for part in parts.unwrap_or_else(|| std::iter::once(0..image.size).collect()) {
                 let more = initramfs::survey(file, part);
                 let more = more.map_err(|error| failed(error.to_string(), error.next_step(path)))?;
                 image.contents = std::mem::take(&mut image.contents).and(more);
