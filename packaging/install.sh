@@ -71,7 +71,12 @@ put 0755 "$PRIVATEDIR" "$BINARIES/imad-boot"
 put 0755 "$DRACUTDIR/modules.d/50imad" dracut-module/50imad/*.sh
 put 0644 "$DRACUTDIR/modules.d/50imad" units/imad-boot.service
 put 0644 "$DRACUTDIR/dracut.conf.d" conf/dracut.conf.d/50-imad.conf
-put 0644 "$UNITDIR" units/imad-boot-check.service
+put 0644 "$UNITDIR" units/imad-boot-check.service units/imad-confirm.service
 folder 0755 "$UNITDIR/sysinit.target.wants"
 ln -sfn ../imad-boot-check.service "$destdir$UNITDIR/sysinit.target.wants/imad-boot-check.service"
+# A default target of an administrator's own is one too.
+for target in multi-user.target.wants graphical.target.wants default.target.wants boot-complete.target.requires; do
+    folder 0755 "$UNITDIR/$target"
+    ln -sfn ../imad-confirm.service "$destdir$UNITDIR/$target/imad-confirm.service"
+done
 put 0644 "$MANDIR/man8" docs/man/imad-boot.8

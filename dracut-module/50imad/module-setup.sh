@@ -26,6 +26,8 @@ installkernel() {
     # signature, and under a policy modprobe's own appraisal may be what needs them.
     hostonly='' instmods ecdsa_generic ecrdsa_generic rsa_generic \
         sha256_generic sha512_generic sha3_generic sm3_generic streebog_generic
+    # Where attempts at a policy on trial are recorded.
+    hostonly='' instmods efivarfs
 }
 
 # called by dracut

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use super::policy::Ready;
 use super::run::{Run, warn};
-use super::{certificates, guard, load, policy};
+use super::{certificates, guard, load, policy, trial};
 use crate::model::boot_switches::Switches;
 use crate::model::cert::Certificate;
 use crate::model::config::{BootLoader, Config, Guard};
 use crate::model::message_id;
-use crate::model::report::{BootReport, KeyringKind, Outcome, Problem};
+use crate::model::report::{BootReport, KeyringKind, Outcome, PolicyOutcome, Problem, TrialDecision};
+use crate::model::trial::Sum;
 use crate::model::verify::Trust;
-use crate::ops::{configuration, keys};
+use crate::ops::trial::CONFIRMED_POLICY;
+use crate::ops::{self, configuration, keys};
 use crate::sys::root::Root;
 use crate::sys::{kernel, mount, securityfs};
 
@@ -62,13 +64,40 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
             }
         }
     });
-    let trust = Trust::new(taken.into_iter().flatten());
-    let ready = run.step("guard", |report| {
-        let Some(ready) = ready else { return (Outcome::Skipped, None) };
-        if switches.guard == Guard::Off {
+    let asked = Asked { root: &root, config: &config, guard: switches.guard, taken: taken.unwrap_or_default() };
+    let ready = run.step("guard", |report| match ready {
+        Some(ready) => asked.guard(ready, report),
+        None => (Outcome::Skipped, None),
+    });
+    let by_systemd = config.boot.loader == BootLoader::Systemd && ready.is_some();
+    let ready = run.step("trial", |report| match ready {
+        Some(ready) if !by_systemd => asked.trial(ready, report),
+        _ => (Outcome::Skipped, None),
+    });
+    run.step("load", |report| (load_policy(&root, ready.as_ref(), report), ()));
+    run.step("hide", |report| (if by_systemd { Outcome::Skipped } else { hide(&root, report) }, ()));
+    run.report.stopped =
+        switches.guard == Guard::Closed && !run.report.policy.loaded && !switches.policy_off && !by_systemd;
+    say(&run.report);
+    run.report
+}
+
+/// What is asked about a policy before the load.
+struct Asked<'a> {
+    root: &'a Root,
+    config: &'a Config,
+    guard: Guard,
+    taken: Vec<Certificate>,
+}
+
+impl Asked<'_> {
+    /// Whether the boot comes through under it.
+    fn guard(&self, ready: Ready, report: &mut BootReport) -> (Outcome, Option<Ready>) {
+        if self.guard == Guard::Off {
             return (Outcome::Skipped, Some(ready));
         }
-        let (outcome, verdict) = guard::ask(&root, &ready, &trust);
+        let trust = Trust::new(self.taken.iter().cloned());
+        let (outcome, verdict) = guard::ask(self.root, &ready, &trust);
         report.guard = Some(outcome);
         match verdict {
             Ok(()) => (Outcome::Done, Some(ready)),
@@ -77,14 +106,45 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
                 (Outcome::Failed, None)
             }
         }
-    });
-    let by_systemd = config.boot.loader == BootLoader::Systemd && ready.is_some();
-    run.step("load", |report| (load_policy(&root, ready.filter(|_| !by_systemd).as_ref(), report), ()));
-    run.step("hide", |report| (if by_systemd { Outcome::Skipped } else { hide(&root, report) }, ()));
-    run.report.stopped =
-        switches.guard == Guard::Closed && !run.report.policy.loaded && !switches.policy_off && !by_systemd;
-    say(&run.report);
-    run.report
+    }
+
+    /// What earlier boots say of it. Where they came to nothing, the last confirmed policy takes its place, after the same
+    /// questions.
+    fn trial(&self, ready: Ready, report: &mut BootReport) -> (Outcome, Option<Ready>) {
+        let policy = Sum::of(&ready.bytes);
+        let candidate = match ops::trial::candidate(self.root, policy, &self.taken, &report.kernel) {
+            Ok(candidate) => candidate,
+            Err(problem) => {
+                report.policy.problem = Some(problem);
+                return (Outcome::Failed, None);
+            }
+        };
+        let outcome = trial::begin(self.root, self.config, &candidate);
+        let (decision, fallback) = (outcome.decision, outcome.fallback);
+        report.policy.problem.clone_from(&outcome.problem);
+        report.trial = Some(outcome);
+        match decision {
+            TrialDecision::Confirmed | TrialDecision::Trial => (Outcome::Done, Some(ready)),
+            TrialDecision::Exhausted | TrialDecision::NoStore if fallback => self.last_confirmed(report),
+            TrialDecision::Exhausted | TrialDecision::NoStore => (Outcome::Failed, None),
+        }
+    }
+
+    fn last_confirmed(&self, report: &mut BootReport) -> (Outcome, Option<Ready>) {
+        let mut found = PolicyOutcome::default();
+        match policy::check(self.root, CONFIRMED_POLICY, self.config, Some(&self.taken), &mut found) {
+            Ok(Some(ready)) => {
+                report.policy.rules = found.rules;
+                self.guard(ready, report)
+            }
+            Ok(None) => (Outcome::Failed, None),
+            Err(problem) => {
+                warn(message_id::BOOT_POLICY_NOT_LOADED, &problem);
+                report.problems.push(problem);
+                (Outcome::Failed, None)
+            }
+        }
+    }
 }
 
 /// What the command line says beside the configuration; words of it that are not heeded are told.
@@ -188,7 +248,10 @@ fn hide(root: &Root, report: &mut BootReport) -> Outcome {
 /// The outcome in the journal, and on the console where it is not what it should be.
 fn say(report: &BootReport) {
     let policy = &report.policy;
+    // Why a policy is not loaded again was said when that was decided.
+    let said = report.trial.as_ref().and_then(|trial| trial.problem.as_ref());
     match (&policy.problem, policy.loaded) {
+        (Some(problem), _) if said == Some(problem) => {}
         (Some(problem), _) => warn(message_id::BOOT_POLICY_NOT_LOADED, problem),
         (None, true) => tracing::info!(
             message_id = message_id::BOOT_POLICY_LOADED,

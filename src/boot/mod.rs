@@ -1,8 +1,9 @@
 //! imad-boot: in the initramfs, certificates into `.ima` and the signed policy into the kernel; early in the real root,
-//! `/etc/ima` shown again. No async, no bus.
+//! `/etc/ima` shown again; after the boot, whether it is confirmed. No async, no bus.
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod confirm;
 mod emergency;
 mod guard;
 mod initrd;
@@ -10,6 +11,7 @@ mod load;
 mod policy;
 mod real_root;
 mod run;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,16 +21,20 @@ use crate::sys::journal;
 const USAGE: &str = "\
 Usage: imad-boot initrd [--sysroot DIR]
        imad-boot check
+       imad-boot confirm
        imad-boot --help | --version
 
 initrd  in the initramfs, before the switch to the real root: load the certificates of
         DIR/etc/keys/ima into the kernel's .ima keyring and the policy DIR/etc/ima/ima-policy
         into the kernel, and keep systemd from loading it again. DIR is /sysroot by default.
 check   early in the real root: show /etc/ima again.
+confirm after the boot: see whether the system does what it should under the policy, and
+        write down that it carried this boot, so that it is not on trial any more.
 
-Both write down what they did in /run/imad/boot.json; see imad-boot(8) and `imactl status`.
-Exit status: 0 done, whatever the kernel said; 2 wrong usage; 3 the report could not be written;
-4 the boot is to stop, since it must not go on without a policy.
+All write down what they did in /run/imad/boot.json; see imad-boot(8) and `imactl status`.
+Exit status: 0 done, whatever the kernel said; 1 this boot is not confirmed; 2 wrong usage;
+3 the report could not be written; 4 the boot is to stop, since it must not go on without a
+policy.
 ";
 
 /// What the command line asks for.
@@ -36,6 +42,7 @@ Exit status: 0 done, whatever the kernel said; 2 wrong usage; 3 the report could
 enum Verb {
     Initrd { sysroot: PathBuf },
     Check,
+    Confirm,
     Help,
     Version,
 }
@@ -51,6 +58,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Verb, String> {
             Verb::Initrd { sysroot }
         }
         Some("check") => Verb::Check,
+        Some("confirm") => Verb::Confirm,
         Some("--help") => Verb::Help,
         Some("--version") => Verb::Version,
         Some(other) => return Err(format!("unknown verb \"{other}\"")),
@@ -64,6 +72,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Verb, String> {
 
 /// The program.
 pub fn main() -> ExitCode {
+    const NOT_CONFIRMED: u8 = 1;
     const WRONG_USAGE: u8 = 2;
     const NO_REPORT: u8 = 3;
     let result = match parse(std::env::args().skip(1)) {
@@ -87,6 +96,14 @@ pub fn main() -> ExitCode {
         Ok(Verb::Check) => {
             journal::init("imad-boot");
             real_root::check().and_then(|report| run::write(&report))
+        }
+        Ok(Verb::Confirm) => {
+            journal::init("imad-boot");
+            match confirm::confirm().and_then(|(report, confirmed)| run::write(&report).map(|()| confirmed)) {
+                Ok(false) => return ExitCode::from(NOT_CONFIRMED),
+                Ok(true) => Ok(()),
+                Err(why) => Err(why),
+            }
         }
         Err(why) => {
             eprint!("imad-boot: {why}\n{USAGE}");
@@ -116,7 +133,8 @@ mod tests {
         assert_eq!(words(&["initrd"]), Ok(Verb::Initrd { sysroot: "/sysroot".into() }));
         assert_eq!(words(&["initrd", "--sysroot", "/x"]), Ok(Verb::Initrd { sysroot: "/x".into() }));
         assert_eq!(words(&["check"]), Ok(Verb::Check));
-        for wrong in [&[][..], &["x"], &["initrd", "x"], &["initrd", "--sysroot"], &["check", "x"]] {
+        assert_eq!(words(&["confirm"]), Ok(Verb::Confirm));
+        for wrong in [&[][..], &["x"], &["initrd", "x"], &["initrd", "--sysroot"], &["check", "x"], &["confirm", "x"]] {
             assert!(words(wrong).is_err(), "{wrong:?}");
         }
     }

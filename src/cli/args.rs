@@ -45,6 +45,8 @@ pub enum Verb {
     Labels(Labels),
     /// Check, lay out, list and show policies
     Policy(Policy),
+    /// Show what boots proved of policies, and let a policy that was given up be tried again
+    Trial(Trial),
 }
 
 /// `imactl relabel`
@@ -217,6 +219,23 @@ pub struct PolicyShow {
     /// A policy's name (see imactl policy list) or file; without, the rules in effect
     #[arg(value_name = "NAME|FILE")]
     pub policy: Option<PathBuf>,
+}
+
+/// `imactl trial`
+#[derive(Debug, Args)]
+pub struct Trial {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: TrialVerb,
+}
+
+/// What imactl can do with boots on trial.
+#[derive(Debug, Subcommand)]
+pub enum TrialVerb {
+    /// Show which policies carried this machine to a confirmed boot, which is on trial, and which was given up and why
+    Status,
+    /// Take notice of a policy that was given up, so that it is tried again at the next boot
+    Acknowledge,
 }
 
 #[cfg(test)]

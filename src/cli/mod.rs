@@ -20,6 +20,7 @@ mod render;
 mod rules;
 mod status;
 mod target;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         args::Verb::Explain(verb) => explain::run(&arguments, verb),
         args::Verb::Labels(verb) => labels::run(&arguments, &verb.verb),
         args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
+        args::Verb::Trial(verb) => trial::run(&arguments, &verb.verb),
     };
     exit::code(result)
 }

@@ -4,7 +4,7 @@
 use super::args::Arguments;
 use super::exit::{Answer, Failure};
 use super::target::open_root;
-use super::{client, render};
+use super::{client, render, trial};
 use crate::model::report::{BootReport, KeyringKind, Loader, NextBootState, Problem, Status};
 use crate::ops::status;
 
@@ -71,6 +71,9 @@ fn text(status: &Status, running: bool) -> String {
     }
     if let Some(boot) = &status.boot {
         table.add_row(["Boot", &steps(boot)]);
+        if let Some(outcome) = &boot.trial {
+            table.add_row(["Trial", &trial::outcome(outcome)]);
+        }
     }
     if running {
         table.add_row(["Daemon", &status.daemon]);

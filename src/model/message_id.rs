@@ -17,6 +17,14 @@ pub const BOOT_POLICY_NOT_HIDDEN: &str = "1385c0e021fa421b892492e9f6b67983";
 pub const BOOT_NO_IMA: &str = "558266fc049d4e74b6e7ecf4ba6cd583";
 /// imad-boot: the kernel has no trusted keyring `.ima`.
 pub const BOOT_NO_TRUSTED_KEYRING: &str = "8f5d9574656a42c99526e35f11950f56";
+/// imad-boot: the policy is not loaded (again), for the boots on trial that it did not carry.
+pub const TRIAL_NOT_LOADED: &str = "0355e5d8e13e4f39bd0c93c30d7926d3";
+/// imad-boot: what earlier boots recorded cannot be read, or this one left a file system writable.
+pub const TRIAL_STATE_UNREADABLE: &str = "76b4d8c1d23247148e059ffa0cc29abe";
+/// imad-boot: this boot is confirmed.
+pub const TRIAL_CONFIRMED: &str = "e40d2fd2c0b7404188178c2c08e8b359";
+/// imad-boot: this boot is not confirmed.
+pub const TRIAL_NOT_CONFIRMED: &str = "f401741d92694f5e8107d3aa17be7290";
 /// A configuration file has a fault and is not used.
 pub const CONFIGURATION_FAULT: &str = "0a8dda79eb1c4463bc7539cce7fa6bb7";
 /// imad: labels were written.

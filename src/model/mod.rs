@@ -3,9 +3,7 @@
 
 pub mod algo;
 pub mod binfmt;
-pub mod boot_entry;
 pub mod boot_files;
-pub mod boot_switches;
 pub mod cert;
 pub mod command_line;
 pub mod config;
@@ -32,6 +30,7 @@ pub mod proof;
 pub mod report;
 pub mod rpm;
 pub mod space;
+pub mod trial;
 pub mod uki;
 pub mod verify;
 pub mod verity;

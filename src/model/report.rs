@@ -289,6 +289,54 @@ pub struct GuardOutcome {
     pub problems: Vec<Problem>,
 }
 
+/// What becomes of a policy by the boots that it was confirmed in, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialDecision {
+    /// It carried this machine to a confirmed boot before: it is loaded.
+    Confirmed,
+    /// It is loaded on trial; the attempt is recorded.
+    Trial,
+    /// It is not loaded again: too many boots with it were not confirmed.
+    Exhausted,
+    /// It is not loaded: the attempt could not be recorded so that it lasts.
+    NoStore,
+}
+
+/// What was decided about the policy by earlier boots, and what became of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialOutcome {
+    /// Fingerprint of policy, certificates, manifest and kernel, in hexadecimal.
+    pub fingerprint: String,
+    /// SHA-256 of the policy, in hexadecimal.
+    pub policy: String,
+    /// What was decided.
+    pub decision: TrialDecision,
+    /// Which attempt this is, from 1; where it is exhausted, how many there were; 0 where none is counted.
+    pub attempt: u32,
+    /// How many there may be.
+    pub limit: u32,
+    /// Where the attempt is recorded, in words.
+    pub store: Option<String>,
+    /// The last confirmed policy is to be loaded in its place.
+    pub fallback: bool,
+    /// Its fingerprint, with the same certificates, manifest and kernel.
+    pub fallback_fingerprint: Option<String>,
+    /// SHA-256 of it.
+    pub fallback_policy: Option<String>,
+    /// Why the policy is not loaded.
+    pub problem: Option<Problem>,
+    /// What else a person should know.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// This boot was confirmed.
+    #[serde(default)]
+    pub confirmed: bool,
+    /// Why this boot was not confirmed, when that was last asked.
+    #[serde(default)]
+    pub unconfirmed: Vec<Problem>,
+}
+
 /// What `imad-boot` did: `/run/imad/boot.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootReport {
@@ -308,6 +356,9 @@ pub struct BootReport {
     /// The boot was stopped in an emergency shell, since it must not go on without a policy.
     #[serde(default)]
     pub stopped: bool,
+    /// What earlier boots say of the policy; absent where that was not asked.
+    #[serde(default)]
+    pub trial: Option<TrialOutcome>,
     /// What else a person should know.
     pub problems: Vec<Problem>,
     /// The steps in order.

@@ -46,11 +46,13 @@ pub struct BootFile {
 /// file systems in memory. What ld.so, PAM and NSS find is found as they look for it; what a program opens or executes by
 /// a name that it makes up is known only where it runs now, or was measured.
 ///
-/// Firmware is not known before it was measured, and options of modprobe.d(5) that execute something are not looked at.
+/// Firmware is not known before it was measured; units of users' own managers are not looked at.
 pub fn gather(root: &Root) -> BootFiles {
-    let mut problems = Vec::new();
-    let mut found = Collection::new(root, handlers(root, &mut problems));
-    problems.into_iter().for_each(|problem| found.problem(problem));
+    let (handlers, problem) = handlers(root);
+    let mut found = Collection::new(root, handlers);
+    if let Some(problem) = problem {
+        found.problem(problem);
+    }
     always::core(&mut found);
     always::gather(&mut found);
     kernel::helpers(&mut found);
@@ -67,13 +69,15 @@ pub fn gather(root: &Root) -> BootFiles {
 }
 
 /// The handlers of binfmt_misc; those of another root are known when it runs.
-fn handlers(root: &Root, problems: &mut Vec<Problem>) -> Vec<Handler> {
+fn handlers(root: &Root) -> (Vec<Handler>, Option<Problem>) {
     if !root.is_running() {
-        return Vec::new();
+        return (Vec::new(), None);
     }
-    binfmt::handlers().unwrap_or_else(|error| {
-        let what = format!("the handlers of binfmt_misc cannot be read: {error}");
-        problems.push(Problem::new(what, "ls -l /proc/sys/fs/binfmt_misc"));
-        Vec::new()
-    })
+    binfmt::handlers().map_or_else(
+        |error| {
+            let what = format!("the handlers of binfmt_misc cannot be read: {error}");
+            (Vec::new(), Some(Problem::new(what, "ls -l /proc/sys/fs/binfmt_misc")))
+        },
+        |handlers| (handlers, None),
+    )
 }

@@ -231,10 +231,10 @@ mod tests {
     fn signed_content(content: &[u8]) -> (Trust, Vec<u8>) {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-        let mut context = PkeyCtx::new(&key).unwrap();
-        context.sign_init().unwrap();
+        let mut signer = PkeyCtx::new(&key).unwrap();
+        signer.sign_init().unwrap();
         let mut signature = Vec::new();
-        context.sign_to_vec(&digest(HashAlgo::Sha256, content).unwrap(), &mut signature).unwrap();
+        signer.sign_to_vec(&digest(HashAlgo::Sha256, content).unwrap(), &mut signature).unwrap();
         let certificate = self_signed_for_tests("a key", &key);
         let length = u16::try_from(signature.len()).unwrap();
         let id = certificate.key_id().unwrap().0;

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::keys::{self, Keys};
-use super::{next_boot, policy};
+use super::{next_boot, policy, trial};
 use crate::model::config::Config;
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
@@ -149,6 +149,7 @@ pub fn status(
         problems.extend(boot.problems.iter().cloned());
         problems.extend(boot.certificates.iter().filter_map(|certificate| certificate.problem.clone()));
     }
+    problems.extend(trial::problems(root, boot.as_ref()));
     problems.extend(daemon_problems);
     let next_boot = next_boot(root, policy.sha256.as_ref(), last_transaction.as_ref(), &mut problems);
     let mut seen = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The kernel's message buffer, read for the one verdict that is found nowhere else: whether a policy was loaded.
+//! The kernel's message buffer, read for verdicts: whether a policy was loaded, and what was denied since.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
@@ -37,6 +37,45 @@ impl Kmsg {
     }
 }
 
+/// A message with what stands before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Microseconds since boot.
+    pub time_us: u64,
+    /// The message.
+    pub text: String,
+}
+
+/// All messages that the buffer holds, and whether the oldest ones of this boot are gone from it.
+pub fn all() -> io::Result<(Vec<Record>, bool)> {
+    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
+    let (mut records, mut first, mut gap) = (Vec::new(), None, false);
+    let mut bytes = [0; 8192];
+    loop {
+        match file.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(length) => {
+                let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or(&bytes)).into_owned();
+                if let Some((sequence, record)) = record(&text) {
+                    first.get_or_insert(sequence);
+                    records.push(record);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => gap = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((records, gap || first.is_some_and(|first| first > 0)))
+}
+
+fn record(text: &str) -> Option<(u64, Record)> {
+    let mut head = text.split_once(';')?.0.split(',').skip(1);
+    let (sequence, time_us) = (head.next()?.parse().ok()?, head.next()?.parse().ok()?);
+    Some((sequence, Record { time_us, text: message(text).to_owned() }))
+}
+
 /// A record is `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT\n[ KEY=VALUE\n]…`.
 fn message(record: &str) -> &str {
     record.split_once(';').map_or(record, |(_, text)| text).lines().next().unwrap_or("")
@@ -60,5 +99,8 @@ mod tests {
             "ima: policy update completed"
         );
         assert_eq!(message("garbage"), "garbage");
+        let expected = Record { time_us: 5_140_900, text: "ima: policy update completed".to_owned() };
+        assert_eq!(record("6,339,5140900,-;ima: policy update completed\n DEVICE=x\n"), Some((339, expected)));
+        assert_eq!(record("garbage"), None);
     }
 }

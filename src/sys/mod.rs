@@ -1,9 +1,12 @@
 //! THE EDGE: one file per kernel or OS interface. Thin, without decisions, and the only place for `unsafe`.
 
+pub mod attempts;
+pub mod audit_log;
 pub mod binfmt;
 pub mod boot_entries;
 pub mod clock;
 pub mod durable;
+pub mod efi_variable;
 pub mod file;
 pub mod filesystem;
 pub mod initramfs;
@@ -20,10 +23,13 @@ pub mod mount;
 pub mod process;
 pub mod processes;
 pub mod proofs;
+pub mod remount;
 pub mod root;
 pub mod rpmdb;
+pub mod run_as;
 pub mod sealed;
 pub mod securityfs;
+pub mod services;
 pub mod state_dir;
 pub mod verity;
 pub mod watch;

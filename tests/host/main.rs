@@ -21,3 +21,4 @@ mod policy;
 mod prediction;
 mod race;
 mod service;
+mod trial;

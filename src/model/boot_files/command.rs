@@ -119,16 +119,9 @@ fn number<'a>(whole: &'a [u8], digits: &'a [u8], count: usize, radix: u32, out: 
         let text = std::str::from_utf8(number).ok().filter(|text| !text.starts_with('+'))?;
         Some((u8::from_str_radix(text, radix).ok()?, after))
     });
-    match value {
-        Some((byte, after)) => {
-            out.push(byte);
-            after
-        }
-        None => {
-            out.push(b'\\');
-            whole
-        }
-    }
+    let (byte, after) = value.unwrap_or((b'\\', whole));
+    out.push(byte);
+    after
 }
 
 #[cfg(test)]

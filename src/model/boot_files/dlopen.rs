@@ -78,7 +78,7 @@ mod tests {
         file
     }
 
-    fn note(owner: &[u8; 4], kind: u32, text: &[u8]) -> Vec<u8> {
+    fn note(owner: [u8; 4], kind: u32, text: &[u8]) -> Vec<u8> {
         let mut note = Vec::new();
         for word in [4, u32::try_from(text.len()).unwrap(), kind] {
             note.extend(word.to_le_bytes());
@@ -94,13 +94,13 @@ mod tests {
         let text =
             br#"[{"feature":"bpf","description":"x","priority":"recommended","soname":["libbpf.so.1","libbpf.so.0"]}]"#;
         let text = [text, &b"\0"[..]].concat();
-        let file = elf(&[note(b"GNU\0", 3, b"id00"), note(b"FDO\0", 0x407c_0c0a, &text)].concat());
+        let file = elf(&[note(*b"GNU\0", 3, b"id00"), note(*b"FDO\0", 0x407c_0c0a, &text)].concat());
         assert_eq!(alternatives(file.as_slice()), [vec![b"libbpf.so.1".to_vec(), b"libbpf.so.0".to_vec()]]);
-        let other = elf(&note(b"FDO\0", 0xcafe_1a7e, &text));
+        let other = elf(&note(*b"FDO\0", 0xcafe_1a7e, &text));
         assert!(alternatives(other.as_slice()).is_empty());
         for length in 0..file.len() {
             assert!(alternatives(&file[..length]).is_empty(), "{length}");
         }
-        assert!(alternatives(elf(&note(b"FDO\0", 0x407c_0c0a, b"{no json")).as_slice()).is_empty());
+        assert!(alternatives(elf(&note(*b"FDO\0", 0x407c_0c0a, b"{no json")).as_slice()).is_empty());
     }
 }

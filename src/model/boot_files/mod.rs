@@ -67,6 +67,10 @@ mod tests {
             unit.take(&[b"[Service]\nExecStart=", &bytes[..]].concat());
             unit.take(&bytes);
             let _ = command::commands(&bytes);
+            let _ = command::words(&bytes, false);
+            let _ = unit::UnitName::parse(&bytes).map(|name| (name.drop_ins(), name.template(), name.of_kind(b"x")));
+            let _ = unit::UnitName::parse(&[&bytes[..], b".service"].concat()).map(|name| name.drop_ins());
+            let _ = unit::specified(&bytes, &bytes);
             let _ = udev::Rules::parse(&bytes);
             let _ = udev::Rules::parse(&[b"RUN+=\"", &bytes[..]].concat());
             let _ = pam::entries(&bytes);
@@ -77,6 +81,7 @@ mod tests {
             let _ = accounts::accounts(&bytes, &bytes);
             let _ = modules::wanted(&bytes);
             let _ = modules::loaded(&bytes);
+            let _ = modules::Options::parse(&bytes);
             let _ = modules::Modules::parse(&bytes).with_needed(&bytes);
             let _ = helpers::piped_program(&bytes);
             let _ = helpers::setting(&bytes, b"kernel.modprobe");

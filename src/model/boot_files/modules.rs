@@ -15,6 +15,56 @@ pub fn loaded(text: &[u8]) -> Vec<Vec<u8>> {
     text.split(|&byte| byte == b'\n').filter_map(|line| super::words(line).next()).map(<[u8]>::to_vec).collect()
 }
 
+/// What modprobe.d(5), and modules.softdep of the same form, say of modules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `install MODULE COMMAND`, `remove MODULE COMMAND`: commands that a shell executes in place of loading it.
+    pub commands: Vec<Vec<u8>>,
+    /// `softdep MODULE pre: MODULES post: MODULES`: a module, and those that are loaded before and behind it.
+    pub with: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+}
+
+impl Options {
+    /// Reads a file of modprobe.d.
+    pub fn parse(text: &[u8]) -> Self {
+        let mut options = Self::default();
+        for line in super::lines(text, b"#", b" ") {
+            let mut words = super::words(&line);
+            match (words.next(), words.next()) {
+                (Some(b"install" | b"remove"), Some(_)) => options.commands.push(words.collect::<Vec<_>>().join(&b' ')),
+                (Some(b"softdep"), Some(module)) => {
+                    let others = words.filter(|&word| !matches!(word, b"pre:" | b"post:"));
+                    options.with.push((normal(module), others.map(<[u8]>::to_vec).collect()));
+                }
+                _ => {}
+            }
+        }
+        options
+    }
+
+    /// The modules that are loaded with these, these included.
+    pub fn with_others(&self, modules: BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {
+        let mut found = BTreeSet::new();
+        let mut next: Vec<Vec<u8>> = modules.into_iter().collect();
+        while let Some(module) = next.pop() {
+            let name = normal(&module);
+            if found.insert(name.clone()) {
+                let with = self.with.iter().filter(|(of, _)| *of == name);
+                next.extend(with.flat_map(|(_, others)| others.iter().cloned()));
+            }
+        }
+        found
+    }
+
+    /// What several files say.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.commands.extend(other.commands);
+        self.with.extend(other.with);
+        self
+    }
+}
+
 /// The files of a kernel's modules and which others each needs: modules.dep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Modules {
@@ -93,6 +143,18 @@ mod tests {
         );
         assert_eq!(files(b"x"), ["/extra/x.ko"]);
         assert!(files(b"ext4").is_empty());
+    }
+
+    #[test]
+    fn options_bring_commands_and_modules() {
+        let options = Options::parse(
+            b"# x\ninstall cramfs  /bin/true\noptions a b=c\nsoftdep dm-crypt pre: aes-x \\\n xts post: late\ninstall\nsoftdep\n",
+        )
+        .and(Options::parse(b"softdep late pre: later dm_crypt\nremove x /bin/echo 'a  b'\n"));
+        assert_eq!(options.commands, [b"/bin/true".to_vec(), b"/bin/echo 'a b'".to_vec()]);
+        let found = options.with_others([b"dm_crypt".to_vec(), b"fuse".to_vec()].into());
+        let found: Vec<String> = found.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        assert_eq!(found, ["aes_x", "dm_crypt", "fuse", "late", "later", "xts"]);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub fn helpers(name: &[u8], arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
     let known: &[&[u8]] = match base {
         b"pam_unix.so" => &[b"unix_chkpwd", b"unix_update"],
+        // By a shell: `env -i … run-parts --lsbsysinit /etc/update-motd.d`.
+        b"pam_motd.so" => &[b"env", b"run-parts"],
         b"pam_mkhomedir.so" => &[b"mkhomedir_helper"],
         b"pam_timestamp.so" => &[b"pam_timestamp_check"],
         b"pam_namespace.so" => &[b"/etc/security/namespace.init"],

@@ -207,7 +207,7 @@ mod tests {
             b"#!/bin/sh -e\n# mkfs would be bad\nPATH=/sbin:/bin\nDAEMON=/usr/sbin/sshd\n. /lib/lsb/init-functions\n\
             [ -x \"$DAEMON\" ] || exit 0\nif grep -q 'rm -rf; dd' /etc/x; then sort -u; fi\n\
             X=$(uname -r) LC_ALL=C awk '{print}' | sed s/a/b/ && exec \"/usr/lib/h elper\" --x=`id -u`\n\
-            case \"$1\" in\n  start|again) start-stop-daemon --exec $DAEMON ;;\nesac\nfoo$BAR x\necho tar\nmou\\\nnt -a\n";
+            case \"$1\" in\n  start) start-stop-daemon --exec $DAEMON ;;\nesac\nfoo$BAR x\necho tar\nmou\\\nnt -a\n";
         assert_eq!(
             shown(script),
             [

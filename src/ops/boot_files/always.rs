@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::collection::{Collection, PROGRAM_FOLDERS};
+use super::units;
 
 /// Init, as the kernel looks for it (`init/main.c: kernel_init()`), and as initramfs images start it.
 const INIT: [&str; 2] = ["/sbin/init", "/usr/lib/systemd/systemd"];
@@ -20,6 +21,8 @@ const PROGRAMS: [(&str, &[&str]); 8] = [
     ("imad", &["imad", "imactl"]),
     ("a login by ssh", &["sshd"]),
 ];
+/// Libraries that glibc opens by itself: the one by which a thread ends (`sysdeps/nptl/unwind-link.c`).
+const LIBRARIES: [&str; 1] = ["libgcc_s.so.1"];
 /// Programs of `/usr/lib/systemd`.
 const SYSTEMD: [&str; 12] = [
     "systemd-sulogin-shell",
@@ -70,6 +73,9 @@ pub(super) fn gather(found: &mut Collection<'_>) {
             found.program(name.as_bytes(), &[], why);
         }
     }
+    for name in LIBRARIES {
+        found.map(name.as_bytes(), "the C library opens it");
+    }
     for name in SYSTEMD {
         found.execute(&[b"/usr/lib/systemd/", name.as_bytes()].concat(), "the service manager");
     }
@@ -95,15 +101,21 @@ pub(super) fn gather(found: &mut Collection<'_>) {
     system_v(found);
 }
 
-/// Scripts that systemd-sysv-generator and systemd-rc-local-generator make services of.
+/// Scripts of System V's init that systemd-sysv-generator(8) makes services of: those for which there is no unit.
 fn system_v(found: &mut Collection<'_>) {
+    const WHY: &str = "a script of System V's init";
     for folder in ["/etc/rc.d", "/etc"] {
         for level in ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"] {
             let folder = format!("{folder}/{level}");
-            for name in found.tree.names(folder.as_bytes()).into_iter().filter(|name| name.starts_with(b"S")) {
-                found.execute(&[folder.as_bytes(), b"/", &name].concat(), "a script of System V's init");
+            for name in found.tree.names(folder.as_bytes()) {
+                // `S`, two digits, the name.
+                let script = name.strip_prefix(b"S").and_then(|rest| rest.get(2..)).unwrap_or_default();
+                let unit = [script.strip_suffix(b".sh").unwrap_or(script), b".service"].concat();
+                if !script.is_empty() && !units::has(&found.tree, &unit) {
+                    found.execute(&[folder.as_bytes(), b"/", &name].concat(), WHY);
+                }
             }
         }
-        found.execute(format!("{folder}/rc.local").as_bytes(), "a script of System V's init");
+        found.execute(format!("{folder}/rc.local").as_bytes(), WHY);
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Collection<'a> {
     /// Scripts of shells that are still to be read.
     scripts: Vec<Vec<u8>>,
     read: BTreeSet<Vec<u8>>,
+    /// Files of which the libraries that they open were looked for.
+    opening: BTreeSet<Vec<u8>>,
     /// What programs of this machine are.
     kind: ElfKind,
 }
@@ -57,6 +59,7 @@ impl<'a> Collection<'a> {
             executed: BTreeSet::new(),
             scripts: Vec::new(),
             read: BTreeSet::new(),
+            opening: BTreeSet::new(),
             kind: ElfKind::default(),
         }
     }
@@ -197,7 +200,6 @@ impl<'a> Collection<'a> {
                 self.scripts.push(part.path.clone());
             }
             let known = self.files.get(&part.path);
-            let is_new = known.is_none();
             // libc names the loader as a library that it needs; it is there already, and not mapped as one.
             let is_loader = one == Use::Library && known.is_some_and(|known| known.uses.has(Use::Loader));
             if image.lasts && !is_loader {
@@ -206,7 +208,7 @@ impl<'a> Collection<'a> {
                     None => self.keep(&part.path, one, core, why),
                 }
             }
-            if is_new && !image.opens.is_empty() {
+            if !image.opens.is_empty() && self.opening.insert(part.path.clone()) {
                 let why = format!("{} opens it while it runs", lossy(&part.path));
                 for names in &image.opens {
                     // Of each library the first name that is found; none is no gap, they are not necessary.
@@ -217,15 +219,11 @@ impl<'a> Collection<'a> {
     }
 
     fn keep(&mut self, path: &[u8], one: Use, core: bool, why: &str) {
-        match self.files.get_mut(path) {
-            Some(kept) => {
-                kept.uses = kept.uses.with(one);
-                kept.core |= core;
-            }
-            None => {
-                let kept = Kept { uses: one.into(), core, why: why.to_owned() };
-                self.files.insert(path.to_vec(), kept);
-            }
+        if let Some(kept) = self.files.get_mut(path) {
+            kept.uses = kept.uses.with(one);
+            kept.core |= core;
+        } else {
+            self.files.insert(path.to_vec(), Kept { uses: one.into(), core, why: why.to_owned() });
         }
     }
 
@@ -279,4 +277,76 @@ fn missing(gap: &Gap, loading: &Loading, why: &str) -> Problem {
 
 pub(super) fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn uses(files: &BootFiles, path: &str) -> Option<Uses> {
+        let real = std::fs::canonicalize(path).unwrap().into_os_string().into_encoded_bytes();
+        files.files.iter().find(|file| file.path == real).map(|file| file.uses)
+    }
+
+    #[test]
+    fn what_was_measured_is_used_as_such_a_file_is() {
+        let root = Root::running().unwrap();
+        let mut found = Collection::new(&root, Vec::new());
+        let library = "/lib/x86_64-linux-gnu/libcrypto.so.3";
+        for path in ["/usr/bin/env", "/usr/bin/ldd", library, "/etc/passwd", "/nonexistent", "/usr"] {
+            found.used(path.as_bytes(), "the kernel measured it");
+        }
+        let files = found.into_files();
+        assert_eq!(uses(&files, "/usr/bin/env"), Some(Use::Program.into()));
+        assert_eq!(uses(&files, "/usr/bin/ldd"), Some(Use::Script.into()));
+        assert_eq!(uses(&files, "/bin/bash"), Some(Use::Program.into()));
+        assert_eq!(uses(&files, library), Some(Use::Library.into()));
+        assert_eq!(uses(&files, "/etc/passwd"), Some(Use::Read.into()));
+        assert_eq!(files.problems, []);
+    }
+
+    #[test]
+    fn what_is_gone_at_the_next_boot_is_left_out_and_what_it_needs_is_not() {
+        let script =
+            tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o700)).tempfile_in("/dev/shm").unwrap();
+        std::fs::write(&script, "#!/bin/bash\n/usr/bin/env\n").unwrap();
+        let root = Root::running().unwrap();
+        let mut found = Collection::new(&root, Vec::new());
+        assert!(found.execute(script.path().as_os_str().as_encoded_bytes(), "a test"));
+        let files = found.into_files();
+        assert_eq!(uses(&files, script.path().to_str().unwrap()), None);
+        assert_eq!(uses(&files, "/bin/bash"), Some(Use::Program.into()));
+        assert_eq!(uses(&files, "/usr/bin/env"), Some(Use::Program.into()));
+    }
+
+    #[test]
+    fn commands_bring_what_they_are_given() {
+        let root = Root::running().unwrap();
+        let mut found = Collection::new(&root, Vec::new());
+        let words = |text: &[u8]| Command::of_words(crate::model::boot_files::command::words(text, true)).unwrap();
+        for line in [
+            &b"env -i A=b LANG=C sort x"[..],
+            b"/bin/sh -ec 'exec stat --x && /usr/bin/env'",
+            b"/usr/bin/bash /etc/profile x",
+            b"/usr/bin/true --flag /usr/bin/false /etc/passwd",
+        ] {
+            found.command(&words(line), &[], "a test");
+        }
+        let files = found.into_files();
+        for path in [
+            "/usr/bin/env",
+            "/usr/bin/sort",
+            "/bin/sh",
+            "/usr/bin/stat",
+            "/bin/bash",
+            "/usr/bin/true",
+            "/usr/bin/false",
+        ] {
+            assert_eq!(uses(&files, path), Some(Use::Program.into()), "{path}");
+        }
+        assert_eq!(uses(&files, "/etc/profile"), Some(Use::Read.into()));
+        assert_eq!(uses(&files, "/etc/passwd"), None);
+    }
 }

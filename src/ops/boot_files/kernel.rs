@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 
 use super::collection::{Collection, lossy};
 use super::tree::SETTINGS_LIMIT;
+use crate::model::boot_files::command::Command;
 use crate::model::boot_files::udev::Rules;
 use crate::model::boot_files::{helpers, maps, measured, modules};
 use crate::model::report::Problem;
@@ -35,6 +36,8 @@ const MODULES_LOAD: [&str; 5] = [
     "/usr/lib/modules-load.d",
     "/lib/modules-load.d",
 ];
+const MODPROBE: [&str; 5] =
+    ["/run/modprobe.d", "/etc/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
 const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 /// No modules.dep is longer.
 const MODULES_LIMIT: u64 = 1 << 24;
@@ -119,6 +122,16 @@ pub(super) fn modules(found: &mut Collection<'_>, named: impl IntoIterator<Item 
     if found.tree.root.is_running() {
         wanted.extend(modules::loaded(&told(found, "list of modules", processes::modules()).unwrap_or_default()));
     }
+    let mut options = modules::Options::default();
+    for path in found.tree.layered(&of_root(found.tree.root, &MODPROBE), b".conf") {
+        let more = modules::Options::parse(&found.tree.read(&path, SETTINGS_LIMIT).unwrap_or_default());
+        for line in &more.commands {
+            // modprobe(8) hands it to system(3).
+            let command = Command { program: b"/bin/sh".to_vec(), arguments: vec![b"-c".to_vec(), line.clone()] };
+            found.command(&command, &[], &format!("{} names it", lossy(&path)));
+        }
+        options = options.and(more);
+    }
     let mut folders = BTreeSet::new();
     for folder in MODULES {
         let versions = found.tree.names(folder.as_bytes());
@@ -127,7 +140,9 @@ pub(super) fn modules(found: &mut Collection<'_>, named: impl IntoIterator<Item 
     for folder in folders {
         let Some(text) = found.tree.read(&[&folder[..], b"/modules.dep"].concat(), MODULES_LIMIT) else { continue };
         let modules = modules::Modules::parse(&text);
-        for name in &wanted {
+        let own = found.tree.read(&[&folder[..], b"/modules.softdep"].concat(), SETTINGS_LIMIT);
+        let options = options.clone().and(modules::Options::parse(&own.unwrap_or_default()));
+        for name in &options.with_others(wanted.clone()) {
             for file in modules.with_needed(name) {
                 let path = if file.starts_with(b"/") { file.to_vec() } else { [&folder[..], b"/", file].concat() };
                 found.module(&path, &format!("module {}", lossy(name)));
@@ -184,6 +199,7 @@ pub(super) fn records(found: &mut Collection<'_>) {
 }
 
 fn inode(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(Root::fd_path(root.open_with(path, OFlags::PATH).ok()?)).ok()?;
+    let file = root.open_with(path, OFlags::PATH).ok()?;
+    let metadata = std::fs::metadata(Root::fd_path(&file)).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::collection::{Collection, lossy};
-use super::tree::SETTINGS_LIMIT;
+use super::tree::{SETTINGS_LIMIT, Tree};
 use crate::model::boot_files::command::{Command, words};
 use crate::model::boot_files::helpers::{BusService, bus_service};
 use crate::model::boot_files::unit::{Unit, UnitName, specified};
@@ -77,6 +77,15 @@ struct Files {
     units: BTreeMap<Vec<u8>, Vec<u8>>,
     /// `NAME.wants`, `NAME.d`, …: those of all folders, in the order in which they win.
     beside: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+}
+
+/// Whether there is a file for a unit, also one that masks it; those that are made anew at each boot do not count.
+pub(super) fn has(tree: &Tree<'_>, name: &[u8]) -> bool {
+    let mut folders = FOLDERS.iter().filter(|folder| !folder.starts_with("/run/"));
+    folders.any(|folder| {
+        let path = [folder.as_bytes(), b"/", name].concat();
+        tree.link(&path).is_some() || tree.real(&path).is_some()
+    })
 }
 
 /// Follows the units from [`REACHED`] and from these.
@@ -203,7 +212,7 @@ impl Files {
         }
         let mut drop_ins: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let folders = names.iter().rev().filter_map(|name| UnitName::parse(name)).flat_map(|name| name.drop_ins());
-        for folder in folders.flat_map(|name| self.beside.get(&[&name[..], b".d"].concat())).flatten() {
+        for folder in folders.filter_map(|name| self.beside.get(&[&name[..], b".d"].concat())).flatten() {
             for name in found.tree.names(folder).into_iter().filter(|name| name.ends_with(b".conf")) {
                 let path = [&folder[..], b"/", &name].concat();
                 drop_ins.entry(name).or_insert(path);
