@@ -3,7 +3,9 @@
 
 pub mod algo;
 pub mod binfmt;
+pub mod boot_entry;
 pub mod boot_files;
+pub mod boot_switches;
 pub mod cert;
 pub mod command_line;
 pub mod config;

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod labels;
 pub mod loading;
 pub mod manifest;
+pub mod next_boot;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;

@@ -6,6 +6,7 @@
 
 mod access;
 mod boot_files;
+mod confirm;
 mod crash;
 mod daemon;
 mod database;
