@@ -130,7 +130,7 @@ impl Manager {
     }
 
     /// What the last check of the next boot said; empty before the first. Keys: ready (b), summary (s), checked (t, time
-    /// of the wall clock), outdated (b, packages or policy are others since), packages (as, at most 100, those with files
+    /// of the wall clock), outdated (b, packages, policy or images are others since), packages (as, at most 100, those with files
     /// that the policy would deny to the boot).
     #[zbus(property)]
     fn next_boot(&self) -> HashMap<String, OwnedVariant> {

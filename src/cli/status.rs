@@ -91,7 +91,7 @@ fn text(status: &Status, running: bool) -> String {
 fn next_boot(found: &NextBootState) -> String {
     let when = if found.outdated {
         let checked = render::time(found.checked_time_us);
-        format!(" (as of {checked}, before the last change of packages or policy: imactl check --next-boot)")
+        format!(" (as of {checked}, before the last change of packages, policy or initramfs: imactl check --next-boot)")
     } else {
         String::new()
     };

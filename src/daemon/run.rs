@@ -444,6 +444,10 @@ impl Shell {
         if changed {
             self.event(Event::RulesChanged).await;
         }
+        if self.desk.view().status.next_boot.is_some() {
+            // By which keys and settings the answer came about is not recorded.
+            self.event(Event::NextBootOutdated).await;
+        }
         self.gather();
         tracing::info!("the configuration was read again");
         notify(&[NotifyState::Ready]);

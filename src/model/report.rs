@@ -374,7 +374,7 @@ pub struct NextBootState {
     pub summary: String,
     /// When it was found out.
     pub checked_time_us: u64,
-    /// Packages were installed or removed since, or the policy is another.
+    /// Packages were installed or removed since, or the policy or an image of an initramfs is another.
     pub outdated: bool,
     /// Packages with files that the policy would deny to the boot.
     pub packages: Vec<String>,

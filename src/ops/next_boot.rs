@@ -68,6 +68,11 @@ pub fn keep(root: &Root, answer: &Answer) -> Vec<Problem> {
     manifest.into_iter().chain(record::write(root, &answer.report).err()).collect()
 }
 
+/// Whether an answer is about the images of an initramfs that are there now, as far as they may be looked at.
+pub fn is_of_these_images(root: &Root, report: &NextBoot) -> bool {
+    images::are_same(root, &report.images)
+}
+
 /// Finds out. `only`: the kernel with this release alone.
 pub fn check(root: &Root, only: Option<&str>) -> Answer {
     let (config, problems) = configuration::load(root);

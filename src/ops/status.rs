@@ -172,7 +172,7 @@ pub fn status(
     status
 }
 
-/// What the last check of the next boot said, and whether it was about another policy or other packages.
+/// What the last check of the next boot said, and whether it was about another policy, other packages or images.
 fn next_boot(
     root: &Root,
     policy: Option<&String>,
@@ -184,7 +184,8 @@ fn next_boot(
         None
     })?;
     let finished = last_transaction.map_or(0, |transaction| transaction.finished_time_us);
-    Some(found.state(found.checked_time_us < finished || found.policy_sha256.as_ref() != policy))
+    let same = found.policy_sha256.as_ref() == policy && next_boot::is_of_these_images(root, &found);
+    Some(found.state(found.checked_time_us < finished || !same))
 }
 
 /// The answer in one sentence.

@@ -263,9 +263,75 @@ fn the_daemon_says_at_once_which_package_endangers_the_next_boot() {
     let shell = manifest.entries().iter().find(|entry| entry.path == b"/bin/sh").unwrap();
     assert!(shell.core && shell.label.is_some(), "{shell:?}");
 
-    // Another policy: the answer is of no use any more, and is said to be.
+    // An image or a policy that is another: the answer is of no use any more, and is said to be.
+    let first_line = || root.imactl(&["status"]).1.lines().next().unwrap().to_owned();
+    assert!(!first_line().contains("before the last change"), "{}", first_line());
+    let image = root.join(&format!("boot/initramfs-{NEW}.img"));
+    let kept = std::fs::read(&image).unwrap();
+    std::fs::write(&image, &kept[1..]).unwrap();
+    assert!(first_line().contains("before the last change of packages, policy or initramfs"), "{}", first_line());
+    drop(service);
+    std::fs::write(&image, &kept).unwrap();
+    let service = Service::start(&bus, &root);
+    wait("the check at start", || (property(&service) == Some((true, false, vec![]))).then_some(()));
     write(&root, "etc/ima/ima-policy", POLICY);
     sign(&root.join("etc/ima/ima-policy"));
-    let (_, text) = root.imactl(&["status"]);
-    assert!(text.lines().next().unwrap().contains("before the last change of packages or policy"), "{text}");
+    assert!(first_line().contains("before the last change"), "{}", first_line());
+}
+
+#[test]
+fn a_unified_kernel_image_brings_its_own_command_line_and_initramfs() {
+    let root = root();
+    for path in ["boot/loader", "boot/grub2"] {
+        std::fs::remove_dir_all(root.join(path)).unwrap();
+    }
+    let initrd = std::fs::read(root.join(&format!("boot/initramfs-{NEW}.img"))).unwrap();
+    let sections: [(&str, &[u8]); 5] = [
+        (".osrel", b"PRETTY_NAME=\"Fedora Linux 41\"\n"),
+        (".uname", NEW.as_bytes()),
+        (".cmdline", b"root=UUID=9f ro imad.policy=off\0"),
+        (".initrd", &initrd),
+        (".linux", b"MZ"),
+    ];
+    write(&root, "boot/efi/EFI/Linux/fedora.efi", unified(&sections));
+    write(&root, "boot/efi/EFI/Linux/shell.efi", unified(&[(".text", b"no kernel")]));
+    let (code, report) = ask(&root, &[]);
+    let kernel = of(&report, NEW);
+    assert_eq!((code, report.kernels.len(), kernel.outcome), (0, 1, Outcome::Unprotected), "{report:?}");
+    assert_eq!(kernel.title.as_deref(), Some("Fedora Linux 41"));
+    assert!(kernel.notes[0].what.contains("imad.policy=off"), "{kernel:?}");
+    assert!(report.images[0].contents.imad_boot, "{report:?}");
+}
+
+/// A PE program of 64 bits with these sections, as far as a boot loader looks at it.
+fn unified(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    const OPTIONAL: usize = 112;
+    let aligned = |length: usize| length.next_multiple_of(512);
+    let four = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+    let mut image = b"MZ".to_vec();
+    image.resize(0x3c, 0);
+    image.extend(four(0x40));
+    image.extend(b"PE\0\0\x64\x86");
+    image.extend(u16::try_from(sections.len()).unwrap().to_le_bytes());
+    image.extend([0; 12]);
+    image.extend(u16::try_from(OPTIONAL).unwrap().to_le_bytes());
+    image.extend([0, 0, 0x0b, 0x02]);
+    image.resize(image.len() + OPTIONAL - 2, 0);
+    let mut at = aligned(image.len() + 40 * sections.len());
+    for (name, content) in sections {
+        let begin = image.len();
+        image.extend(name.as_bytes());
+        image.resize(begin + 8, 0);
+        for field in [content.len(), 0x1000, aligned(content.len()), at] {
+            image.extend(four(field));
+        }
+        image.resize(begin + 40, 0);
+        at += aligned(content.len());
+    }
+    for (_, content) in sections {
+        image.resize(aligned(image.len()), 0);
+        image.extend(*content);
+    }
+    image.resize(aligned(image.len()), 0);
+    image
 }

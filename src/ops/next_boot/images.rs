@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use object::read::ReadCache;
 use rustix::fs::OFlags;
@@ -81,16 +83,26 @@ impl<'r> Images<'r> {
         let mut booted = Booted { kernel, ..Booted::default() };
         if entry.is_efi {
             let image = uki::parse(&ReadCache::new(&file))?;
-            unified(image, &file, &mut booted);
+            let parts = [image.microcode, image.initrd].into_iter().flatten().collect::<Vec<_>>();
+            booted.release = image.release;
+            booted.title = image.title;
+            booted.command_line = image.command_line;
+            if !parts.is_empty() {
+                let path = booted.kernel.clone();
+                match self.contents(&path, &file, Some(parts)) {
+                    Ok(contents) => booted.contents = Some(contents),
+                    Err(problem) => booted.problem = Some(problem),
+                }
+            }
             return Some(booted);
         }
         let mut head = vec![0; HEAD];
-        let read = std::os::unix::fs::FileExt::read_at(&file, &mut head, 0).unwrap_or(0);
+        let read = file.read_at(&mut head, 0).unwrap_or(0);
         booted.release = version_of_image(head.get(..read).unwrap_or_default());
         for initrd in &entry.initrds {
             let looked = self.open(entry, initrd).and_then(|(path, file)| {
                 booted.initrds.push(path.clone());
-                self.contents(&path, &file)
+                self.contents(&path, &file, None)
             });
             match looked {
                 Ok(more) => booted.contents = Some(booted.contents.take().unwrap_or_default().and(more)),
@@ -106,7 +118,7 @@ impl<'r> Images<'r> {
         for place in places(&entry.file, path, &self.partitions) {
             match self.root.open_with(place.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
                 Ok(fd) => return Ok((place, File::from(fd))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => first = first.or(Some((place, error))),
             }
         }
@@ -119,47 +131,50 @@ impl<'r> Images<'r> {
         })
     }
 
-    fn contents(&mut self, path: &str, file: &File) -> Result<Contents, Problem> {
+    /// What parts of a file hold, or all of it.
+    fn contents(&mut self, path: &str, file: &File, parts: Option<Vec<Range<u64>>>) -> Result<Contents, Problem> {
         let failed = |why: String, next: String| Problem::new(format!("{path}: {why}"), next);
-        let metadata = file.metadata().map_err(|error| failed(error.to_string(), format!("ls -l {path}")))?;
-        if !metadata.is_file() {
-            return Err(failed("not a regular file".to_owned(), format!("ls -l {path}")));
-        }
-        let identity = |image: &Image| (image.path.clone(), image.size, image.mtime, image.inode);
-        let mut image = Image {
-            path: path.to_owned(),
-            size: metadata.len(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec()),
-            inode: (metadata.dev(), metadata.ino()),
-            contents: Contents::default(),
-        };
-        let same = |other: &&Image| identity(other) == identity(&image);
-        if let Some(seen) = self.seen.iter().find(same) {
+        let mut image = look(path, file).map_err(|error| failed(error.to_string(), format!("ls -l {path}")))?;
+        if let Some(seen) = self.seen.iter().find(|other| is_same(other, &image)) {
             return Ok(seen.contents.clone());
         }
-        image.contents = match self.known.iter().find(same) {
-            Some(known) => known.contents.clone(),
-            None => initramfs::survey(file, 0..metadata.len())
-                .map_err(|error| failed(error.to_string(), error.next_step(path)))?,
-        };
+        if let Some(known) = self.known.iter().find(|other| is_same(other, &image)) {
+            image.contents.clone_from(&known.contents);
+        } else {
+            for part in parts.unwrap_or_else(|| std::iter::once(0..image.size).collect()) {
+                let more = initramfs::survey(file, part);
+                let more = more.map_err(|error| failed(error.to_string(), error.next_step(path)))?;
+                image.contents = std::mem::take(&mut image.contents).and(more);
+            }
+        }
         self.seen.push(image.clone());
         Ok(image.contents)
     }
 }
 
-/// Looks into a unified kernel image.
-fn unified(image: uki::Uki, file: &File, booted: &mut Booted) {
-    booted.release = image.release;
-    booted.title = image.title;
-    booted.command_line = image.command_line;
-    let path = booted.kernel.clone();
-    for part in [image.microcode, image.initrd].into_iter().flatten() {
-        match initramfs::survey(file, part) {
-            Ok(more) => booted.contents = Some(booted.contents.take().unwrap_or_default().and(more)),
-            Err(error) => {
-                let problem = Problem::new(format!("the initramfs in {path}: {error}"), error.next_step(&path));
-                booted.problem.get_or_insert(problem);
-            }
-        }
+/// An image that nobody has looked into yet.
+fn look(path: &str, file: &File) -> io::Result<Image> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
+    Ok(Image {
+        path: path.to_owned(),
+        size: metadata.len(),
+        mtime: (metadata.mtime(), metadata.mtime_nsec()),
+        inode: (metadata.dev(), metadata.ino()),
+        contents: Contents::default(),
+    })
+}
+
+fn is_same(a: &Image, b: &Image) -> bool {
+    (&a.path, a.size, a.mtime, a.inode) == (&b.path, b.size, b.mtime, b.inode)
+}
+
+/// Whether the images of an answer are those that are there now.
+pub(super) fn are_same(root: &Root, images: &[Image]) -> bool {
+    images.iter().all(|image| {
+        let file = root.open_with(image.path.as_bytes(), OFlags::PATH).map(File::from);
+        file.and_then(|file| look(&image.path, &file)).is_ok_and(|now| is_same(&now, image))
+    })
 }
