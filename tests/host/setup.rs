@@ -19,7 +19,10 @@ fn ready() -> PrivateRoot {
         std::fs::remove_file(root.join(&path)).unwrap();
     }
     std::fs::create_dir_all(root.join("etc/imad/policies")).unwrap();
-    std::fs::create_dir_all(root.join("etc/imad/state")).unwrap();
+    // As the package brings them.
+    for folder in ["etc/imad/state", "var/lib/imad"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
     std::fs::rename(root.join(POLICY), root.join("etc/imad/policies/first")).unwrap();
     root.install(&[root.build("tool", "1.0", &[("/usr/bin/tool", "#!/bin/sh\n", "0755")], Signed::Good)]);
     root
