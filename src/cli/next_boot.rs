@@ -78,8 +78,12 @@ fn of_kernel(kernel: &BootKernel) -> String {
 }
 
 fn of_file(file: &RefusedFile) -> String {
-    let RefusedFile { path, why, label, package, rule, next, needed_for, core } = file;
-    let core = if *core { ", without which nothing starts" } else { "" };
+    let RefusedFile { path, why, label, package, rule, next, needed_for, core, needed } = file;
+    let core = match (core, needed) {
+        (true, _) => ", without which nothing starts",
+        (false, true) => ", without which nobody logs in",
+        (false, false) => "",
+    };
     let mut text = format!("- {path}{core}: {why}\n");
     let rule = rule.as_ref().map(|rule| {
         let line = rule.line.map_or_else(String::new, |line| format!(":{line}"));

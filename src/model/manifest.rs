@@ -10,7 +10,7 @@
 //! end COUNT SHA256
 //! ```
 //!
-//! `USES` are letters of [`Use`], with `*` behind for a file of the core; `SIZE` in bytes and the modification time are those
+//! `USES` are letters of [`Use`], with `*` behind for a file of the core, `+` for another that a login needs; `SIZE` in bytes and the modification time are those
 //! of the time when the label was verified; `LABEL` is security.ima in hexadecimal digits, or `-` where the file has none;
 //! `PATH` is absolute, links resolved, with `\xHH` for control characters, blanks at its end, and `\`. The last line holds
 //! the number of files and the SHA-256 of everything before that line: what is cut or damaged is not taken for a manifest.
@@ -113,6 +113,9 @@ pub struct Entry {
     pub uses: Uses,
     /// Without it not even a rescue shell starts: the guard verifies its content too.
     pub core: bool,
+    /// Without it nobody logs in: the guard loads no policy that denies it. What is denied of the others is told; the boot
+    /// comes through, and to deny them is what the policy is for.
+    pub needed: bool,
     /// Its size in bytes.
     pub size: u64,
     /// Its modification time: seconds and nanoseconds.
@@ -150,6 +153,7 @@ impl Manifest {
             if same {
                 kept.uses = kept.uses.and(later.uses);
                 kept.core |= later.core;
+                kept.needed |= later.needed;
             }
             same
         });
@@ -159,6 +163,19 @@ impl Manifest {
     /// The files.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The files without which nobody logs in, with their labels: what a boot on trial is about. What else runs on a
+    /// machine changes with who uses it.
+    pub fn essence(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.needed) {
+            bytes.extend(escaped(&entry.path));
+            bytes.push(b' ');
+            bytes.extend(entry.label.as_deref().map(super::cert::hex).unwrap_or_default().into_bytes());
+            bytes.push(b'\n');
+        }
+        bytes
     }
 
     /// Reads a manifest.
@@ -205,9 +222,13 @@ impl fmt::Display for Entry {
         for one in self.uses.iter() {
             write!(f, "{}", char::from(one.letter()))?;
         }
-        let core = if self.core { "*" } else { "" };
+        let mark = match (self.core, self.needed) {
+            (true, _) => "*",
+            (false, true) => "+",
+            (false, false) => "",
+        };
         let (seconds, nanoseconds) = self.mtime;
-        write!(f, "{core} {} {seconds}.{nanoseconds:09} ", self.size)?;
+        write!(f, "{mark} {} {seconds}.{nanoseconds:09} ", self.size)?;
         match &self.label {
             Some(label) => f.write_str(&super::cert::hex(label)),
             None => f.write_str("-"),
@@ -224,7 +245,11 @@ fn end_line(count: usize, before: &[u8]) -> String {
 fn entry(line: &[u8]) -> Option<Entry> {
     let mut words = line.splitn(5, |&byte| byte == b' ');
     let uses = words.next()?;
-    let (uses, core) = uses.strip_suffix(b"*").map_or((uses, false), |uses| (uses, true));
+    let (uses, core, needed) = match uses {
+        [uses @ .., b'*'] => (uses, true, true),
+        [uses @ .., b'+'] => (uses, false, true),
+        uses => (uses, false, false),
+    };
     let uses = uses.iter().try_fold(Uses::default(), |uses, &letter| {
         Some(uses.with(Use::ALL.into_iter().find(|one| one.letter() == letter)?))
     })?;
@@ -237,7 +262,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         digits => Some(hex::decode(digits)?),
     };
     let path = unescaped(words.next()?)?;
-    path.starts_with(b"/").then_some(Entry { path, uses, core, size, mtime, label })
+    path.starts_with(b"/").then_some(Entry { path, uses, core, needed, size, mtime, label })
 }
 
 fn escaped(path: &[u8]) -> Vec<u8> {
@@ -276,13 +301,16 @@ mod tests {
     use super::*;
 
     fn entry_of(path: &[u8], uses: Uses, label: Option<Vec<u8>>) -> Entry {
-        Entry { path: path.to_vec(), uses, core: false, size: 7, mtime: (1, 5), label }
+        Entry { path: path.to_vec(), uses, core: false, needed: false, size: 7, mtime: (1, 5), label }
     }
 
     #[test]
     fn is_text_that_a_person_can_read() {
-        let init =
-            Entry { core: true, ..entry_of(b"/usr/lib/systemd/systemd", Use::Program.into(), Some(vec![3, 2, 4])) };
+        let init = Entry {
+            core: true,
+            needed: true,
+            ..entry_of(b"/usr/lib/systemd/systemd", Use::Program.into(), Some(vec![3, 2, 4]))
+        };
         let odd = entry_of(b"/a \\b\n ", Uses::from(Use::Library).with(Use::Read), None);
         let bytes = Manifest::new(vec![init, odd]).to_bytes();
         let text = String::from_utf8(bytes).unwrap();
@@ -324,12 +352,12 @@ mod tests {
     proptest! {
         #[test]
         fn is_read_as_it_was_written(
-            files in prop::collection::vec((prop::collection::vec(1_u8.., 0..9), 1_u8..128, any::<(bool, u64, i64)>(),
+            files in prop::collection::vec((prop::collection::vec(1_u8.., 0..9), 1_u8..128, any::<(bool, bool, u64, i64)>(),
                                             0_i64..1_000_000_000, prop::option::of(prop::collection::vec(any::<u8>(), 1..9))), 0..9),
         ) {
-            let entries = files.into_iter().map(|(mut path, uses, (core, size, seconds), nanoseconds, label)| {
+            let entries = files.into_iter().map(|(mut path, uses, (core, needed, size, seconds), nanoseconds, label)| {
                 path.insert(0, b'/');
-                Entry { path, uses: Uses(uses), core, size, mtime: (seconds, nanoseconds), label }
+                Entry { path, uses: Uses(uses), core, needed: core || needed, size, mtime: (seconds, nanoseconds), label }
             });
             let manifest = Manifest::new(entries.collect());
             prop_assert_eq!(Manifest::parse(&manifest.to_bytes()), Ok(manifest));

@@ -131,6 +131,9 @@ pub struct RefusedFile {
     pub needed_for: Option<String>,
     /// Without it not even a rescue shell starts.
     pub core: bool,
+    /// Without it nobody logs in. What is denied of the others does not keep the policy from being loaded.
+    #[serde(default)]
+    pub needed: bool,
 }
 
 /// An image of an initramfs and what is in it: looking into one that is still the same is spared.

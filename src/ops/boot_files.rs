@@ -38,6 +38,8 @@ pub struct BootFile {
     pub uses: Uses,
     /// Without it not even a rescue shell starts.
     pub core: bool,
+    /// Without it nobody logs in. Always so for the core.
+    pub needed: bool,
     /// Where it was found first, for people.
     pub why: String,
 }
@@ -56,12 +58,16 @@ pub fn gather(root: &Root) -> BootFiles {
     always::core(&mut found);
     always::gather(&mut found);
     kernel::helpers(&mut found);
+    found.is_needed(false);
     let (units, mut modules) = kernel::devices(&mut found);
     let asked = units::gather(&mut found, units);
+    found.is_needed(true);
     login::gather(&mut found, asked.pam);
     modules.extend(asked.modules);
     kernel::modules(&mut found, modules);
     kernel::file_systems(&mut found, asked.file_systems);
+    // Scripts that were met name more than a login needs; and what runs is what somebody happens to run.
+    found.is_needed(false);
     if root.is_running() {
         kernel::records(&mut found);
     }

@@ -58,6 +58,8 @@ pub struct Refused {
     pub rule: Option<RuleReference>,
     /// It is of the core.
     pub core: bool,
+    /// Without it nobody logs in.
+    pub needed: bool,
 }
 
 /// The answer.
@@ -67,8 +69,15 @@ pub struct Checked {
     pub files: u64,
     /// How many of them were read.
     pub read: u64,
-    /// What is denied; the core first.
+    /// What is denied; the core first, then what a login needs.
     pub refused: Vec<Refused>,
+}
+
+impl Checked {
+    /// The boot does not come through, or not to a login.
+    pub fn stops(&self) -> bool {
+        self.refused.iter().any(|refused| refused.needed)
+    }
 }
 
 /// Programs without which not even a rescue shell comes up.
@@ -99,10 +108,13 @@ pub fn check(case: &Case<'_>) -> Checked {
             why: cause_in_words(denial.cause).to_owned(),
             rule: denial.rule.and_then(|at| predict::rule(case.rules, at)),
             core: true,
+            needed: true,
         });
     }
     let mut filesystems = Filesystems::default();
-    for entry in &entries(case.root, case.manifest) {
+    // In the initramfs nothing is asked about that would not keep the policy from being loaded.
+    let all = case.depth == Depth::Content;
+    for entry in entries(case.root, case.manifest).iter().filter(|entry| all || entry.needed) {
         checked.files += 1;
         match look_at(case, entry, &judge, &mut filesystems, &mut checked.read) {
             Ok(None) => {}
@@ -111,6 +123,7 @@ pub fn check(case: &Case<'_>) -> Checked {
                 why: cause_in_words(denial.cause).to_owned(),
                 rule: denial.rule.and_then(|at| predict::rule(case.rules, at)),
                 core: entry.core,
+                needed: entry.needed,
             }),
             // What was needed and is gone stops the boot, or does not, with and without a policy.
             Err(OpenError::Absent | OpenError::NotRegular) if !entry.core => {}
@@ -119,10 +132,11 @@ pub fn check(case: &Case<'_>) -> Checked {
                 why: error.to_string(),
                 rule: None,
                 core: entry.core,
+                needed: entry.needed,
             }),
         }
     }
-    checked.refused.sort_by_key(|refused| !refused.core);
+    checked.refused.sort_by_key(|refused| (!refused.core, !refused.needed));
     checked
 }
 
@@ -158,7 +172,7 @@ pub fn core(root: &Root) -> Vec<Entry> {
 
 /// An entry of which nothing is on record.
 fn found_now(path: &[u8], uses: Uses, core: bool) -> Entry {
-    Entry { path: path.to_vec(), uses, core, size: 0, mtime: (0, 0), label: None }
+    Entry { path: path.to_vec(), uses, core, needed: true, size: 0, mtime: (0, 0), label: None }
 }
 
 fn look_at(

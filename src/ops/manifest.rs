@@ -135,6 +135,7 @@ impl<'a> Looker<'a> {
             path: wanted.path.clone(),
             uses: wanted.uses,
             core: wanted.core,
+            needed: wanted.needed,
             size: identity.size,
             mtime: identity.mtime,
             label,
@@ -250,7 +251,8 @@ mod tests {
         std::fs::write(&path, "content").unwrap();
         let (trust, label) = signed_content(b"content");
         OpenFile::open(&root, b"/file").unwrap().set_label(&label).unwrap();
-        let file = BootFile { path: b"/file".into(), uses: Use::Program.into(), core: true, why: String::new() };
+        let file =
+            BootFile { path: b"/file".into(), uses: Use::Program.into(), core: true, needed: true, why: String::new() };
         let files = BootFiles { files: vec![file], problems: Vec::new() };
         // Some ticks of the kernel's clock after the label was written.
         std::thread::sleep(Duration::from_millis(100));

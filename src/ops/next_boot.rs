@@ -297,7 +297,7 @@ impl Judged<'_> {
             booted.problems.extend(case.problem.clone());
             booted.refused_count = case.checked.refused.len() as u64;
             booted.refused = case.checked.refused.iter().take(LISTED).map(owners::unowned).collect();
-            refused = case.problem.is_some() || booted.refused_count > 0;
+            refused = case.problem.is_some() || case.checked.stops();
             let needed = self.files.iter().map(|needed| &needed.why);
             for file in &mut booted.refused {
                 file.needed_for = needed.clone().find_map(|why| why.get(file.path.as_bytes())).cloned();
@@ -305,7 +305,7 @@ impl Judged<'_> {
         }
         booted.outcome = found.outcome(refused);
         booted.problems.extend(found.problems);
-        booted.ready = booted.problems.is_empty() && booted.refused_count == 0;
+        booted.ready = booted.problems.is_empty() && !refused;
     }
 
     fn case(&mut self, profile: KernelProfile, boot: Boot, initramfs: u64) -> &JudgedCase {

@@ -74,7 +74,8 @@ fn write_state(root: &Root, state: &State) -> Result<(), Problem> {
 /// The candidate that this policy is with these certificates, on this kernel, with the root's manifest.
 pub fn candidate(root: &Root, policy: Sum, certificates: &[Certificate], kernel: &str) -> Result<Candidate, Problem> {
     let manifest = match root.read(manifest::PATH, manifest::LIMIT) {
-        Ok(bytes) => Sum::of(&bytes),
+        // A damaged one is another one.
+        Ok(bytes) => Sum::of(&manifest::Manifest::parse(&bytes).map_or(bytes, |manifest| manifest.essence())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Sum::ZERO,
         Err(error) => {
             let path = manifest::PATH;

@@ -345,7 +345,7 @@ fn trust() -> Trust {
 }
 
 fn of(path: &str, core: bool) -> BootFile {
-    BootFile { path: path.into(), uses: Uses::from(Use::Program), core, why: "a test".to_owned() }
+    BootFile { path: path.into(), uses: Uses::from(Use::Program), core, needed: core, why: "a test".to_owned() }
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Booted {
             path: b"/usr/bin/needed".to_vec(),
             uses: Use::Program.into(),
             core: false,
+            needed: true,
             size: 1,
             mtime: (1, 1),
             label: None,

@@ -38,7 +38,12 @@ fn sentence(report: &NextBoot, has_policy: bool) -> String {
             format!("The next boot is not protected: {} is not there, and nothing is denied ({count}).", report.policy)
         }
         all if all == kernels.len() => {
-            format!("The next boot is protected: {count}, {}.", counted(report.files, "file"))
+            let denied = kernels.iter().map(|kernel| kernel.refused_count).max().unwrap_or(0);
+            let but = match denied {
+                0 => String::new(),
+                some => format!("; {} would be denied that a login does not need", counted(some, "file")),
+            };
+            format!("The next boot is protected: {count}, {}{but}.", counted(report.files, "file"))
         }
         some => {
             let other = kernels.iter().find(|kernel| kernel.outcome != Outcome::Protected);
@@ -123,6 +128,10 @@ mod tests {
             text,
             "The next boot would fail: the initramfs of 6.1 does not hold imad-boot; 1 boot entry more would not be ready either."
         );
+        let denying = BootKernel { refused_count: 2, ..good() };
+        let sentence =
+            "The next boot is protected: 1 kernel, 1,204 files; 2 files would be denied that a login does not need.";
+        assert_eq!(said(vec![denying], true), (true, sentence.to_owned()));
         assert_eq!(said(vec![open], true).1, "The next boot would not be protected: no trusted keyring.");
         let unknown = kernel("6", Outcome::Unknown, Some("/boot/initrd: zstd is not installed"));
         assert!(said(vec![unknown], true).1.starts_with("It cannot be told"));
@@ -154,6 +163,7 @@ mod tests {
             next: String::new(),
             needed_for: None,
             core: true,
+            needed: true,
         });
         assert_eq!(
             said(vec![refusing], true).1,

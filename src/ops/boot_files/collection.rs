@@ -40,12 +40,15 @@ pub(super) struct Collection<'a> {
     opening: BTreeSet<Vec<u8>>,
     /// What programs of this machine are.
     kind: ElfKind,
+    /// What is found now is needed for a login.
+    needed: bool,
 }
 
 #[derive(Debug)]
 struct Kept {
     uses: Uses,
     core: bool,
+    needed: bool,
     why: String,
 }
 
@@ -61,7 +64,16 @@ impl<'a> Collection<'a> {
             read: BTreeSet::new(),
             opening: BTreeSet::new(),
             kind: ElfKind::default(),
+            needed: true,
         }
+    }
+
+    /// From now on files are found that a login needs, or does not.
+    pub(super) fn is_needed(&mut self, needed: bool) {
+        self.needed = needed;
+        // What was looked at as not needed may be needed all the same.
+        self.executed.clear();
+        self.opening.clear();
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {
@@ -222,8 +234,10 @@ impl<'a> Collection<'a> {
         if let Some(kept) = self.files.get_mut(path) {
             kept.uses = kept.uses.with(one);
             kept.core |= core;
+            kept.needed |= self.needed;
         } else {
-            self.files.insert(path.to_vec(), Kept { uses: one.into(), core, why: why.to_owned() });
+            let kept = Kept { uses: one.into(), core, needed: self.needed, why: why.to_owned() };
+            self.files.insert(path.to_vec(), kept);
         }
     }
 
@@ -263,7 +277,10 @@ impl<'a> Collection<'a> {
         self.read_scripts();
         let mut problems = self.problems;
         problems.extend(self.tree.into_problems());
-        let file = |(path, kept): (Vec<u8>, Kept)| BootFile { path, uses: kept.uses, core: kept.core, why: kept.why };
+        let file = |(path, kept): (Vec<u8>, Kept)| {
+            let Kept { uses, core, needed, why } = kept;
+            BootFile { path, uses, core, needed, why }
+        };
         BootFiles { files: self.files.into_iter().map(file).collect(), problems }
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn unowned(refused: &Refused) -> RefusedFile {
         next: "exempt its file system in the policy: imactl policy check".to_owned(),
         needed_for: None,
         core: refused.core,
+        needed: refused.needed,
     }
 }
 

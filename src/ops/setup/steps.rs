@@ -229,9 +229,6 @@ pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Reco
 /// Whether every kernel's boot comes through with it.
 pub(super) fn next_boot(request: &Request<'_>, candidate: &Candidate) -> Said {
     let answer = deep::check_policy(request.root, &candidate.path).report;
-    if answer.ready {
-        return Said::already(answer.summary);
-    }
     let mut problems = answer.problems.clone();
     for kernel in &answer.kernels {
         problems.extend(kernel.problems.iter().cloned());
@@ -242,7 +239,7 @@ pub(super) fn next_boot(request: &Request<'_>, candidate: &Candidate) -> Said {
     }
     let mut seen = std::collections::BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.what.clone()));
-    Said::no(answer.summary, problems)
+    if answer.ready { Said::already(answer.summary).noting(problems) } else { Said::no(answer.summary, problems) }
 }
 
 /// Puts the policy where the next boot finds it.
