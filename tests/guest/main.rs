@@ -32,5 +32,6 @@ mod predictions;
 mod proofs;
 mod reads;
 mod service;
+mod trial;
 mod verdicts;
 mod verity;

@@ -302,6 +302,8 @@ fn of_this_machine_core_shell_and_libc_are_found_and_nothing_outside() {
     }
     assert!(file("/lib64/ld-linux-x86-64.so.2").uses.has(Use::Loader));
     assert!(file("/bin/sh").uses.has(Use::Program));
+    assert!(file("/bin/bash").needed && file("/bin/sh").needed);
+    assert!(!file("/proc/self/exe").needed, "whoever runs a program would keep the policy from being loaded");
     assert!(file("/proc/self/exe").why.ends_with("runs"), "{}", file("/proc/self/exe").why);
     for other in
         ["/usr/lib/systemd/systemd-shutdown", "/bin/bash", "/usr/lib/systemd/system-generators/systemd-fstab-generator"]
