@@ -8,7 +8,7 @@ help:
 	@echo 'make demo      boots a guest with a strict policy and shows what imad does there'
 	@echo 'make lint      formatting, clippy, shellcheck'
 	@echo 'make test      the tests without a guest'
-	@echo 'make bench     how long policies take to be read and asked, and labels to be written and verified (half an hour)'
+	@echo 'make bench     how long policies, the guard, and labels to be written and verified take (half an hour)'
 	@echo 'make soak      what takes longer: more kernels, and SOAK=600 seconds of fuzzing each parser'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
@@ -33,7 +33,7 @@ test: setup
 	tests/check.sh test
 
 bench: setup
-	cargo bench --locked --bench policy --bench database --bench labels
+	cargo bench --locked --bench policy --bench database --bench guard --bench labels
 
 soak: setup
 	tests/soak.sh $(SOAK)
