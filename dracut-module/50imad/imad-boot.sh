@@ -1,5 +1,10 @@
 #!/bin/sh
-# The last pre-pivot hook of an initramfs without systemd. Sourced by dracut, so it neither exits nor returns:
-# whatever imad-boot says, the boot goes on.
+# The last pre-pivot hook of an initramfs without systemd. Sourced by dracut, so it neither exits nor returns: whatever
+# imad-boot says, the boot goes on, unless it says that the boot must stop.
 
-/usr/lib/imad/imad-boot initrd --sysroot "${NEWROOT:-/sysroot}" || warn "imad-boot failed"
+/usr/lib/imad/imad-boot initrd --sysroot "${NEWROOT:-/sysroot}"
+case $? in
+0) ;;
+4) die "imad: the boot must not go on without a policy (guard = \"closed\")" ;;
+*) warn "imad-boot failed" ;;
+esac

@@ -3,18 +3,18 @@
 
 use std::path::Path;
 
+use super::policy::Ready;
 use super::run::{Run, warn};
-use super::{certificates, load};
+use super::{certificates, guard, load, policy};
+use crate::model::boot_switches::Switches;
 use crate::model::cert::Certificate;
-use crate::model::config::{BootLoader, Config};
+use crate::model::config::{BootLoader, Config, Guard};
 use crate::model::message_id;
-use crate::model::plan::State;
-use crate::model::policy::outline::Outline;
 use crate::model::report::{BootReport, KeyringKind, Outcome, Problem};
 use crate::model::verify::Trust;
-use crate::ops::{configuration, keys, policy};
+use crate::ops::{configuration, keys};
 use crate::sys::root::Root;
-use crate::sys::{mount, securityfs};
+use crate::sys::{kernel, mount, securityfs};
 
 /// The folder that PID 1 takes a policy from, and the file.
 const PID1_DIR: &str = "/etc/ima";
@@ -42,22 +42,62 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
         report.problems.extend(problems);
         (outcome, config)
     });
+    let switches = switches(&config, &mut run.report);
     let taken = run.step("keys", |report| load_keys(&root, &config, report));
-    let outline = run.step("policy", |report| {
-        report.policy.path.clone_from(&config.policy.path);
-        match check_policy(&root, &config, taken, report) {
-            Ok(Some(outline)) => (Outcome::Done, Some(outline)),
+    let ready = run.step("policy", |report| {
+        let policy = &mut report.policy;
+        if switches.policy_off {
+            config.policy.path.clone_into(&mut policy.path);
+            policy.exists = root.exists(&policy.path);
+            let what = "no policy is loaded: imad.policy=off is on the kernel command line";
+            policy.problem = Some(Problem::new(what, "boot without imad.policy=off"));
+            return (Outcome::Skipped, None);
+        }
+        match policy::check(&root, &config.policy.path, &config, taken.as_deref(), policy) {
+            Ok(Some(ready)) => (Outcome::Done, Some(ready)),
             Ok(None) => (Outcome::Skipped, None),
+            Err(problem) => {
+                policy.problem = Some(problem);
+                (Outcome::Failed, None)
+            }
+        }
+    });
+    let trust = Trust::new(taken.into_iter().flatten());
+    let ready = run.step("guard", |report| {
+        let Some(ready) = ready else { return (Outcome::Skipped, None) };
+        if switches.guard == Guard::Off {
+            return (Outcome::Skipped, Some(ready));
+        }
+        let (outcome, verdict) = guard::ask(&root, &ready, &trust);
+        report.guard = Some(outcome);
+        match verdict {
+            Ok(()) => (Outcome::Done, Some(ready)),
             Err(problem) => {
                 report.policy.problem = Some(problem);
                 (Outcome::Failed, None)
             }
         }
     });
-    run.step("load", |report| (load_policy(&root, &config, outline.as_ref(), report), ()));
-    run.step("hide", |report| (hide(&root, &config, report), ()));
+    let by_systemd = config.boot.loader == BootLoader::Systemd && ready.is_some();
+    run.step("load", |report| (load_policy(&root, ready.filter(|_| !by_systemd).as_ref(), report), ()));
+    run.step("hide", |report| (if by_systemd { Outcome::Skipped } else { hide(&root, report) }, ()));
+    run.report.stopped =
+        switches.guard == Guard::Closed && !run.report.policy.loaded && !switches.policy_off && !by_systemd;
     say(&run.report);
     run.report
+}
+
+/// What the command line says beside the configuration; words of it that are not heeded are told.
+fn switches(config: &Config, report: &mut BootReport) -> Switches {
+    let parameters = kernel::command_line().unwrap_or_default();
+    let switches = Switches::new(&config.boot, &parameters);
+    for (word, why) in &switches.unheeded {
+        let what = format!("{word} on the kernel command line is not heeded: {why}");
+        let problem = Problem::new(what, "man imad.toml");
+        warn(message_id::CONFIGURATION_FAULT, &problem);
+        report.problems.push(problem);
+    }
+    switches
 }
 
 /// Certificates into `.ima`. `None`: this kernel has no trusted keyring, so no policy is loaded.
@@ -107,69 +147,16 @@ fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -> (Outcome,
     }
 }
 
-/// Whether the policy may be handed to the kernel. `Ok(None)`: there is nothing to load, or systemd is to load it.
-fn check_policy(
-    root: &Root,
-    config: &Config,
-    taken: Option<Vec<Certificate>>,
-    report: &mut BootReport,
-) -> Result<Option<Outline>, Problem> {
-    let path = &config.policy.path;
-    let trust = Trust::new(taken.iter().flatten().cloned());
-    let file = policy::read(root, path, &trust)
-        .map_err(|why| Problem::new(format!("{path} cannot be read: {why}"), format!("ls -lZ {path}")))?;
-    let Some(file) = file else { return Ok(None) };
-    report.policy.exists = true;
-    report.policy.sha256 = Some(file.sha256);
-    let outline = file.outline.map_err(|error| {
-        Problem::new(format!("{path}: {error}; the kernel would drop it whole"), format!("mend {path}"))
-    })?;
-    report.policy.rules = Some(outline.rules.len() as u64);
-    if config.boot.loader == BootLoader::Systemd {
-        return Ok(None);
-    }
-    let Some(taken) = taken else {
-        return Err(Problem::new(
-            format!(
-                "{path} is not loaded: without a trusted keyring every program would be denied or any be let through"
-            ),
-            "boot a kernel with IMA and CONFIG_INTEGRITY_TRUSTED_KEYRING",
-        ));
-    };
-    if taken.is_empty() {
-        return Err(Problem::new(
-            format!(
-                "{path} is not loaded: the kernel took no certificate from {}, so every program would be denied",
-                config.keys.dir
-            ),
-            format!("put the certificate of your packages' signer into {}", config.keys.dir),
-        ));
-    }
-    if config.policy.require_signature && file.label.state != State::Good {
-        let why = match file.label.state {
-            State::Foreign => file.label.reason.replace("no package owns it, and ", ""),
-            _ => file.label.reason,
-        };
-        return Err(Problem::new(
-            format!("{path} is not loaded: it is not signed by a key of the .ima keyring: {why}"),
-            format!(
-                "copy a signed policy with its label (cp --preserve=xattr), or sign it: evmctl ima_sign --key KEY {path}"
-            ),
-        ));
-    }
-    Ok(Some(outline))
-}
-
-fn load_policy(root: &Root, config: &Config, outline: Option<&Outline>, report: &mut BootReport) -> Outcome {
-    let Some(outline) = outline else { return Outcome::Skipped };
-    match load::load(root, &config.policy.path, outline) {
+fn load_policy(root: &Root, ready: Option<&Ready>, report: &mut BootReport) -> Outcome {
+    let Some(Ready { path, outline, .. }) = ready else { return Outcome::Skipped };
+    match load::load(root, path, outline) {
         Ok(proof) => {
             report.policy.loaded = true;
             report.policy.verified_by = Some(proof);
             Outcome::Done
         }
         Err(why) => {
-            let next = format!("mend {} and reboot; this boot goes on without it", config.policy.path);
+            let next = format!("mend {path} and reboot; this boot goes on without it");
             report.policy.problem = Some(Problem::new(why, next));
             Outcome::Failed
         }
@@ -178,8 +165,8 @@ fn load_policy(root: &Root, config: &Config, outline: Option<&Outline>, report: 
 
 /// Keeps PID 1 from loading `/etc/ima/ima-policy`: a second time where it is loaded, at all where it is not, since PID 1
 /// stops the machine for good when the kernel refuses it.
-fn hide(root: &Root, config: &Config, report: &mut BootReport) -> Outcome {
-    if config.boot.loader == BootLoader::Systemd || !securityfs::has_ima() || !root.exists(PID1_POLICY) {
+fn hide(root: &Root, report: &mut BootReport) -> Outcome {
+    if !securityfs::has_ima() || !root.exists(PID1_POLICY) {
         return Outcome::Skipped;
     }
     match mount::hide(root, PID1_DIR) {

@@ -3,8 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod certificates;
+mod emergency;
+mod guard;
 mod initrd;
 mod load;
+mod policy;
 mod real_root;
 mod run;
 
@@ -24,7 +27,8 @@ initrd  in the initramfs, before the switch to the real root: load the certifica
 check   early in the real root: show /etc/ima again.
 
 Both write down what they did in /run/imad/boot.json; see imad-boot(8) and `imactl status`.
-Exit status: 0 done, whatever the kernel said; 2 wrong usage; 3 the report could not be written.
+Exit status: 0 done, whatever the kernel said; 2 wrong usage; 3 the report could not be written;
+4 the boot is to stop, since it must not go on without a policy.
 ";
 
 /// What the command line asks for.
@@ -73,7 +77,12 @@ pub fn main() -> ExitCode {
         }
         Ok(Verb::Initrd { sysroot }) => {
             journal::init("imad-boot");
-            run::write(&initrd::initrd(&sysroot))
+            let report = initrd::initrd(&sysroot);
+            let written = run::write(&report);
+            if report.stopped {
+                return emergency::stop(&report);
+            }
+            written
         }
         Ok(Verb::Check) => {
             journal::init("imad-boot");

@@ -3,6 +3,7 @@
 
 pub mod algo;
 pub mod binfmt;
+pub mod boot_switches;
 pub mod cert;
 pub mod command_line;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod diagnostic;
 pub mod ecdsa;
 pub mod evm;
 pub mod explain;
+pub mod guard;
 pub mod hex;
 pub mod image;
 pub mod journal;

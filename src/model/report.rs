@@ -274,6 +274,21 @@ pub struct PolicyOutcome {
     pub shown_again: bool,
 }
 
+/// What the guard found: whether the boot comes through under the policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardOutcome {
+    /// Files of the manifest; absent where there is none that can be read, so that the core alone was looked at.
+    pub manifest: Option<u64>,
+    /// Files that were looked at.
+    pub files: u64,
+    /// Of these, the files whose content was read.
+    pub read: u64,
+    /// Files and places that the policy would deny.
+    pub refused: u64,
+    /// The first twenty of them, and what else is wrong.
+    pub problems: Vec<Problem>,
+}
+
 /// What `imad-boot` did: `/run/imad/boot.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootReport {
@@ -285,8 +300,14 @@ pub struct BootReport {
     pub keyring: KeyringKind,
     /// Each certificate and the kernel's answer.
     pub certificates: Vec<CertificateOutcome>,
+    /// The guard; absent where it was not asked.
+    #[serde(default)]
+    pub guard: Option<GuardOutcome>,
     /// The policy.
     pub policy: PolicyOutcome,
+    /// The boot was stopped in an emergency shell, since it must not go on without a policy.
+    #[serde(default)]
+    pub stopped: bool,
     /// What else a person should know.
     pub problems: Vec<Problem>,
     /// The steps in order.

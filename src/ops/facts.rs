@@ -12,8 +12,9 @@ use crate::model::policy::event::{
 use crate::model::policy::verdict::{VerdictProfile, hash_algo};
 use crate::model::verify::{Trust, Verdict};
 use crate::sys::file::{OpenError, OpenFile};
+use crate::sys::filesystem::Filesystems;
 use crate::sys::root::Root;
-use crate::sys::{filesystem, securityfs};
+use crate::sys::securityfs;
 
 /// `S_ISUID`, `S_ISGID` and the group's right to execute, without which the former means something else.
 const SET_UID: u32 = 0o4000;
@@ -45,11 +46,27 @@ pub struct Look {
     mode: u32,
 }
 
+/// What was found when a file's label was verified before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier<'a> {
+    /// `security.ima`
+    pub label: &'a [u8],
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time: seconds and nanoseconds.
+    pub mtime: (i64, i64),
+}
+
 /// Opens a file, by its real path, and looks at all but its content.
 pub fn look(root: &Root, path: &[u8]) -> Result<Look, OpenError> {
+    look_among(root, path, &mut Filesystems::default())
+}
+
+/// The same, for whoever looks at many files.
+pub fn look_among(root: &Root, path: &[u8], filesystems: &mut Filesystems) -> Result<Look, OpenError> {
     let open = OpenFile::open(root, path)?;
-    let mount = filesystem::of(&open)?;
-    let identity = open.identity()?;
+    let mount = filesystems.of(&open, open.opened().dev)?.clone();
+    let identity = open.opened();
     let (owner, group) = open.owner()?;
     let (label, xattrs) = label(&open, &mount.name);
     let fs = FileSystem {
@@ -62,7 +79,8 @@ pub fn look(root: &Root, path: &[u8]) -> Result<Look, OpenError> {
         ..FileSystem::default()
     };
     let target = Target { fs, owner, group, label: selinux(&open) };
-    Ok(Look { open, target, label, empty: identity.size == 0, mode: identity.mode })
+    let (empty, mode) = (identity.size == 0, identity.mode);
+    Ok(Look { open, target, label, empty, mode })
 }
 
 impl Look {
@@ -76,6 +94,40 @@ impl Look {
         self.mode & 0o111 != 0
     }
 
+    /// It has a label of some kind, or may have one that cannot be read.
+    pub const fn is_labelled(&self) -> bool {
+        !matches!(self.label, LabelRead::None | LabelRead::NotSupported)
+    }
+
+    /// The facts of a file that has no label: its content decides nothing.
+    pub fn unread(self) -> Facts {
+        self.facts(Content::Digest(Vec::new()), None, Signature::Bad, Evm::Unknown, Vec::new())
+    }
+
+    /// Takes what was found earlier for the file's facts, if it is still of that size and time and has that label: nothing
+    /// is read. Otherwise it gives itself back, to be verified. The label has to be by a key that counts now.
+    pub fn as_found_earlier(self, earlier: &Earlier<'_>, trust: &Trust) -> Result<Result<Facts, Self>, OpenError> {
+        let identity = self.open.opened();
+        let same = identity.size == earlier.size
+            && identity.mtime == earlier.mtime
+            && matches!(&self.label, LabelRead::Bytes(bytes) if bytes == earlier.label);
+        let (content, signature) = match Label::parse(earlier.label) {
+            Ok(Label::Digest { digest, .. }) => (Content::Digest(digest.to_vec()), Signature::Bad),
+            Ok(Label::Signature(signature)) => {
+                let known = !trust.with_id(signature.key_id).is_empty();
+                (Content::Digest(Vec::new()), if known { Signature::Good } else { Signature::UnknownKey })
+            }
+            // Whether the file has fs-verity is not recorded.
+            _ => return Ok(Err(self)),
+        };
+        if !same {
+            return Ok(Err(self));
+        }
+        let mut untold = Vec::new();
+        let evm = evm(&self.open, &self.label, trust, &mut untold)?;
+        Ok(Ok(self.facts(content, None, signature, evm, untold)))
+    }
+
     /// Hashes the content and verifies the label.
     pub fn verify(mut self, trust: &Trust, kernel: &VerdictProfile) -> Result<Facts, OpenError> {
         let mut untold = Vec::new();
@@ -83,6 +135,17 @@ impl Look {
         let verity = verity(&mut self.open, &mut untold);
         let signature = signature(&self.label, &content, verity.as_ref(), trust);
         let evm = evm(&self.open, &self.label, trust, &mut untold)?;
+        Ok(self.facts(content, verity, signature, evm, untold))
+    }
+
+    fn facts(
+        self,
+        content: Content,
+        verity: Option<(HashAlgo, Vec<u8>)>,
+        signature: Signature,
+        evm: Evm,
+        untold: Vec<String>,
+    ) -> Facts {
         let set = |bit| self.mode & bit == bit;
         let (set_uid, set_gid) = (set(SET_UID), set(SET_GID | GROUP_EXECUTES));
         let is_executable = self.is_executable();
@@ -98,7 +161,7 @@ impl Look {
             ..File::default()
         };
         let (set_uid, set_gid) = (set_uid.then_some(owner), set_gid.then_some(group));
-        Ok(Facts { file, set_uid, set_gid, is_executable, untold })
+        Facts { file, set_uid, set_gid, is_executable, untold }
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod configuration;
 pub mod explain;
 pub mod facts;
+pub mod guard;
 pub mod history;
 pub mod in_force;
 pub mod keys;

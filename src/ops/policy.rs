@@ -15,6 +15,8 @@ const LIMIT: u64 = 1 << 22;
 /// A policy file, read and judged through one descriptor.
 #[derive(Debug)]
 pub struct PolicyFile {
+    /// The content.
+    pub bytes: Vec<u8>,
     /// SHA-256 of the content.
     pub sha256: String,
     /// Its rules, or why the kernel would drop it whole.
@@ -37,5 +39,6 @@ pub fn read(root: &Root, path: &str, trust: &Trust) -> Result<Option<PolicyFile>
         sha256: hex(&file.digest(HashAlgo::Sha256)?),
         outline: outline(&bytes),
         label: plan::judge(&facts, &mut trust.verifier(), &mut file)?,
+        bytes,
     }))
 }

@@ -213,6 +213,14 @@ impl OpenFile {
         super::root::read_limited(self.file.try_clone()?, limit)
     }
 
+    /// Whether the content ends in these bytes.
+    pub fn ends_with(&self, bytes: &[u8]) -> io::Result<bool> {
+        let Some(at) = self.opened.size.checked_sub(bytes.len() as u64) else { return Ok(false) };
+        let mut end = vec![0; bytes.len()];
+        self.file.read_exact_at(&mut end, at)?;
+        Ok(end == bytes)
+    }
+
     fn hash(&mut self, algo: HashAlgo) -> Result<Vec<u8>, String> {
         TOOLS.with_borrow_mut(|tools| {
             let mut hasher = tools.take(algo).map_err(|error| error.to_string())?;

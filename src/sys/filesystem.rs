@@ -1,6 +1,7 @@
 //! Which file system an open file is on, as IMA's rules name it.
 #![expect(unsafe_code, reason = "FS_IOC_GETFSUUID has no wrapper in any crate")]
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -39,6 +40,22 @@ pub fn of(fd: impl AsFd) -> io::Result<Filesystem> {
     let mount = mount(&mountinfo, stat.stx_mnt_id)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "its mount is not in /proc/self/mountinfo"))?;
     Ok(Filesystem { magic: u64::from_ne_bytes(magic.to_ne_bytes()), uuid: uuid(&fd), ..mount })
+}
+
+/// File systems that were asked about already, by device: thousands of files are on a few, and each question reads the
+/// whole list of mounts.
+#[derive(Debug, Default)]
+pub struct Filesystems(BTreeMap<u64, Filesystem>);
+
+impl Filesystems {
+    /// The file system of an open file on this device (`st_dev`). Where it is mounted is told of the first such file.
+    pub fn of(&mut self, fd: impl AsFd, device: u64) -> io::Result<&Filesystem> {
+        use std::collections::btree_map::Entry;
+        Ok(match self.0.entry(device) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(of(fd)?),
+        })
+    }
 }
 
 fn uuid(fd: impl AsFd) -> Option<[u8; 16]> {

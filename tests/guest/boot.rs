@@ -43,7 +43,11 @@ fn the_boot_is_protected_and_says_so() {
         println!("{}: {} us, {} us CPU", step.name, step.end_us - step.begin_us, step.cpu_us);
     }
     let names: Vec<_> = report.steps.iter().map(|step| step.name.as_str()).collect();
-    assert_eq!(names, ["configuration", "keys", "policy", "load", "hide"]);
+    assert_eq!(names, ["configuration", "keys", "policy", "guard", "load", "hide"]);
+    let guard = report.guard.unwrap();
+    assert_eq!((guard.refused, guard.problems), (0, Vec::new()));
+    // PID 1, what starts services, the shell, the loader, the C library: read, since there is no manifest.
+    assert!(guard.manifest.is_none() && guard.read > 5 && guard.files >= guard.read, "{} {}", guard.read, guard.files);
 
     let status = settled(&guest);
     assert_eq!(status.policy.loaded_by, Loader::ImadBoot);

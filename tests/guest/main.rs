@@ -21,6 +21,7 @@ mod decisions;
 mod denials;
 mod evm;
 mod first_start;
+mod guard;
 mod kernels;
 mod labels;
 mod language;

@@ -6,7 +6,7 @@ use crate::harness::{Guest, Setup};
 use crate::system::{POLICY, STRICT, boot_report, in_haste, journal, kernel_messages, settled, with_policy};
 
 /// Boots, and checks what holds for every policy that is not loaded.
-fn not_loaded(setup: Setup, reason: &str) -> (Guest, BootReport) {
+pub(crate) fn not_loaded(setup: Setup, reason: &str) -> (Guest, BootReport) {
     let guest = Guest::boot(in_haste(setup));
     let report = boot_report(&guest);
     assert!(!report.policy.loaded, "{report:?}");
@@ -41,12 +41,14 @@ fn a_policy_signed_by_a_foreign_key_is_not_loaded() {
 }
 
 #[test]
-fn a_policy_with_a_wrong_rule_is_refused_by_the_kernel_with_its_line() {
+fn a_policy_with_a_wrong_rule_is_named_with_its_line() {
     let wrong = format!("{STRICT}appraise func=NONSENSE_CHECK\n");
-    let line = wrong.lines().count();
+    let place = format!("{POLICY}:{}:", wrong.lines().count());
     let setup = with_policy(Setup::trusted(), &wrong, Some("ima"));
-    let reason = format!("{POLICY}:{line}: the kernel does not accept \"appraise func=NONSENSE_CHECK\"");
-    not_loaded(setup, &reason);
+    not_loaded(setup.clone(), &place);
+    // And by the kernel, where the guard is not asked.
+    let reason = format!("{place} the kernel does not accept \"appraise func=NONSENSE_CHECK\"");
+    not_loaded(setup.command_line("imad.guard=off"), &reason);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::profile::KernelProfile;
 use super::rule::{Action, Func, Rule};
 use crate::model::diagnostic::Diagnostic;
 pub use catalog::{ALL, Lint};
+pub use reach::{KERNEL_FS, KernelFs, RAMFS, ROOTFS, TMPFS};
 
 /// A lint that applies somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]

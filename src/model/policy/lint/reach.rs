@@ -6,17 +6,18 @@ use crate::model::policy::rule::{
 };
 
 /// A file system of the kernel's own: it holds what the kernel says, and nobody can put a program there.
-pub(super) struct KernelFs {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelFs {
     /// Its type's name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Its magic number.
-    pub(super) magic: u64,
+    pub magic: u64,
     /// It holds regular files that are opened in the course of things.
-    pub(super) read: bool,
+    pub read: bool,
 }
 
 /// File systems of the kernel's own (`include/uapi/linux/magic.h`).
-pub(super) const KERNEL_FS: [KernelFs; 19] = [
+pub const KERNEL_FS: [KernelFs; 19] = [
     KernelFs { name: "proc", magic: 0x9fa0, read: true },
     KernelFs { name: "sysfs", magic: 0x6265_6572, read: true },
     KernelFs { name: "debugfs", magic: 0x6462_6720, read: true },
@@ -39,11 +40,11 @@ pub(super) const KERNEL_FS: [KernelFs; 19] = [
 ];
 
 /// `/tmp`, `/run`, `/dev/shm`, memfds.
-pub(super) const TMPFS: (&str, u64) = ("tmpfs", 0x0102_1994);
+pub const TMPFS: (&str, u64) = ("tmpfs", 0x0102_1994);
 /// The initramfs, and what anybody mounts as ramfs.
-pub(super) const RAMFS: (&str, u64) = ("ramfs", 0x8584_58f6);
+pub const RAMFS: (&str, u64) = ("ramfs", 0x8584_58f6);
 /// The type of the initramfs's file system; nobody can mount another.
-pub(super) const ROOTFS: &str = "rootfs";
+pub const ROOTFS: &str = "rootfs";
 /// Other file systems whose rules are mostly written by magic number.
 const OTHER_FS: [(&str, u64); 10] = [
     ("overlay", 0x794c_7630),

@@ -1,0 +1,236 @@
+//! Whether this root's boot comes through under a policy: its boot-critical files and the places that hold no labels, put to
+//! the rules. In the initramfs, before the load, at little cost; in the running system with every content read.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+
+use super::facts::{Earlier, Facts, look_among};
+use super::loading::loading;
+use super::predict;
+use crate::model::guard::{Denial, Judge};
+use crate::model::manifest::{Entry, Manifest, Use, Uses};
+use crate::model::policy::effective::Effective;
+use crate::model::policy::event::Appended;
+use crate::model::policy::profile::KernelProfile;
+use crate::model::prediction::{RuleReference, cause_in_words};
+use crate::model::program::Role;
+use crate::model::verify::Trust;
+use crate::sys::file::{OpenError, OpenFile};
+use crate::sys::filesystem::Filesystems;
+use crate::sys::root::Root;
+
+/// How well files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// A file that is as the manifest has it is believed to have the content that it had then; but the core's is read.
+    Labels,
+    /// Every content is read.
+    Content,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// The root that is going to be booted.
+    pub root: &'a Root,
+    /// Its boot-critical files; without a manifest the core alone is looked at.
+    pub manifest: Option<&'a Manifest>,
+    /// The keys that will be in the keyring.
+    pub trust: &'a Trust,
+    /// The kernel.
+    pub kernel: &'a KernelProfile,
+    /// The rules as they will be in force.
+    pub rules: &'a Effective,
+    /// The magic number of the initramfs's file system (see [`crate::model::guard::initramfs_magic`]).
+    pub initramfs: u64,
+    /// How well to look.
+    pub depth: Depth,
+}
+
+/// A file or place that the policy denies to the boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The file, or a place in words.
+    pub path: Vec<u8>,
+    /// Why, in words that can follow "denied: ".
+    pub why: String,
+    /// The rule.
+    pub rule: Option<RuleReference>,
+    /// It is of the core.
+    pub core: bool,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// How many files were looked at.
+    pub files: u64,
+    /// How many of them were read.
+    pub read: u64,
+    /// What is denied; the core first.
+    pub refused: Vec<Refused>,
+}
+
+/// Programs without which not even a rescue shell comes up.
+const CORE: [&str; 3] = ["/sbin/init", "/usr/lib/systemd/systemd-executor", "/bin/sh"];
+/// What PID 1, the loader and a login open for reading, where they are there.
+const READ: [&str; 8] = [
+    "/etc/ld.so.cache",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/nsswitch.conf",
+    "/etc/fstab",
+    "/etc/machine-id",
+    "/usr/lib/systemd/system/multi-user.target",
+];
+
+/// Asks for everything.
+pub fn check(case: &Case<'_>) -> Checked {
+    let judge = Judge {
+        kernel: &case.kernel.verdicts,
+        rules: case.rules,
+        creds_check_sees_new_ids: case.kernel.creds_check_sees_new_ids,
+    };
+    let mut checked = Checked::default();
+    for (place, denial) in judge.surroundings(case.initramfs) {
+        checked.refused.push(Refused {
+            path: place.as_bytes().to_vec(),
+            why: cause_in_words(denial.cause).to_owned(),
+            rule: denial.rule.and_then(|at| predict::rule(case.rules, at)),
+            core: true,
+        });
+    }
+    let mut filesystems = Filesystems::default();
+    for entry in &entries(case.root, case.manifest) {
+        checked.files += 1;
+        match look_at(case, entry, &judge, &mut filesystems, &mut checked.read) {
+            Ok(None) => {}
+            Ok(Some(denial)) => checked.refused.push(Refused {
+                path: entry.path.clone(),
+                why: cause_in_words(denial.cause).to_owned(),
+                rule: denial.rule.and_then(|at| predict::rule(case.rules, at)),
+                core: entry.core,
+            }),
+            // What was needed and is gone stops the boot, or does not, with and without a policy.
+            Err(OpenError::Absent | OpenError::NotRegular) if !entry.core => {}
+            Err(error) => checked.refused.push(Refused {
+                path: entry.path.clone(),
+                why: error.to_string(),
+                rule: None,
+                core: entry.core,
+            }),
+        }
+    }
+    checked.refused.sort_by_key(|refused| !refused.core);
+    checked
+}
+
+/// The manifest's files, or the core as it is found now; and what is read.
+fn entries(root: &Root, manifest: Option<&Manifest>) -> Vec<Entry> {
+    let mut entries = manifest.map_or_else(Vec::new, |manifest| manifest.entries().to_vec());
+    if entries.is_empty() {
+        entries = core(root);
+    }
+    let known: BTreeSet<&[u8]> = entries.iter().map(|entry| &entry.path[..]).collect();
+    let read = READ.iter().filter(|path| !known.contains(path.as_bytes()) && root.exists(path));
+    let read: Vec<_> = read.map(|path| found_now(path.as_bytes(), Use::Read.into(), false)).collect();
+    entries.extend(read);
+    entries
+}
+
+/// Init, what starts services, and the shell, with all that they pull in.
+pub fn core(root: &Root) -> Vec<Entry> {
+    let mut found = Vec::new();
+    for program in CORE.iter().filter(|program| root.exists(program)) {
+        for part in loading(root, program.as_bytes(), &[]).parts {
+            let one = match part.role {
+                Role::Program => Use::Program,
+                Role::Script => Use::Script,
+                Role::Loader => Use::Loader,
+                Role::Library => Use::Library,
+            };
+            found.push(found_now(&part.path, one.into(), true));
+        }
+    }
+    Manifest::new(found).entries().to_vec()
+}
+
+/// An entry of which nothing is on record.
+fn found_now(path: &[u8], uses: Uses, core: bool) -> Entry {
+    Entry { path: path.to_vec(), uses, core, size: 0, mtime: (0, 0), label: None }
+}
+
+fn look_at(
+    case: &Case<'_>,
+    entry: &Entry,
+    judge: &Judge<'_>,
+    filesystems: &mut Filesystems,
+    read: &mut u64,
+) -> Result<Option<Denial>, OpenError> {
+    let mut look = look_among(case.root, &entry.path, filesystems)?;
+    if let Some(label) = entry.label.as_deref().filter(|_| case.depth == Depth::Labels && !entry.core) {
+        let earlier = Earlier { label, size: entry.size, mtime: entry.mtime };
+        match look.as_found_earlier(&earlier, case.trust)? {
+            Ok(facts) => return denial(case, entry, judge, facts),
+            Err(again) => look = again,
+        }
+    }
+    // Most files that have no label are no concern of the policy: none is read for that.
+    let facts = if look.is_labelled() {
+        *read += 1;
+        look.verify(case.trust, judge.kernel)?
+    } else {
+        look.unread()
+    };
+    denial(case, entry, judge, facts)
+}
+
+fn denial(case: &Case<'_>, entry: &Entry, judge: &Judge<'_>, mut facts: Facts) -> Result<Option<Denial>, OpenError> {
+    if entry.uses.has(Use::Module) && has_appended_signature(case.root, &entry.path)? {
+        facts.file.appended = Appended::Good;
+    }
+    Ok(judge.denial(&facts.file, entry.uses))
+}
+
+/// Whether a signature is appended to a module. The keys that made the kernel's own modules are in its keyring from the
+/// start; it is not verified here.
+fn has_appended_signature(root: &Root, path: &[u8]) -> Result<bool, OpenError> {
+    const MARK: &[u8] = b"~Module signature appended~\n";
+    let file = OpenFile::open(root, path)?;
+    Ok(file.ends_with(MARK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::policy::builtin::Boot;
+    use crate::ops::in_force;
+
+    /// This machine's own root has no labels.
+    #[test]
+    fn a_root_without_labels_is_refused_where_the_policy_wants_them() {
+        let root = Root::running().unwrap();
+        let (kernel, trust) = (KernelProfile::default(), Trust::default());
+        let asked = |text: &str| {
+            let rules = in_force::of_file("policy", text.as_bytes(), &Boot::default(), &kernel).unwrap().rules;
+            check(&Case {
+                root: &root,
+                manifest: None,
+                trust: &trust,
+                kernel: &kernel,
+                rules: &rules,
+                initramfs: crate::model::guard::initramfs_magic(true),
+                depth: Depth::Labels,
+            })
+        };
+        let checked = asked("dont_appraise fsname=rootfs\nappraise func=BPRM_CHECK appraise_type=imasig\n");
+        assert!(checked.files > 3, "{checked:?}");
+        let shell = checked.refused.iter().find(|refused| refused.path.ends_with(b"sh")).unwrap();
+        assert!(shell.core && shell.why.ends_with("its label is none"), "{shell:?}");
+        assert_eq!(shell.rule.as_ref().unwrap().line, Some(2));
+        assert_eq!(asked("measure func=BPRM_CHECK\n").refused, []);
+        let passwd = asked("appraise func=FILE_CHECK fsname=ext4\nappraise func=FILE_CHECK fsname=overlay\n");
+        assert!(passwd.refused.iter().any(|refused| refused.path == b"/etc/passwd"), "{passwd:?}");
+    }
+}
