@@ -36,12 +36,6 @@ pub(super) fn cases() -> Vec<Case> {
             .open("/bin/bash")
             .controlled()
             .checked(),
-        case("glibc-without-the-daemon", "the C library is updated by a signed package while the daemon is stopped")
-            .running(|guest| {
-                root(guest, "systemctl stop imad");
-                install(guest, "libc6", true);
-            })
-            .open("/usr/lib/x86_64-linux-gnu/"),
         case("signed-glibc-unlabelled", "the C library is updated by a signed package, and nobody labels it")
             .running(|guest| {
                 guest.sh("systemctl stop imad.service 2>/dev/null; systemctl mask --runtime imad.service").ok();

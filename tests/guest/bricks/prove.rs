@@ -32,8 +32,9 @@ pub(super) static CONTROL: Shared = Shared::new(control).once("armed", |guest| {
 });
 
 fn with_getty(setup: Setup) -> Setup {
-    let wanted = format!("/etc/systemd/system/multi-user.target.wants/{GETTY}");
-    setup.symlink(&wanted, "/usr/lib/systemd/system/serial-getty@.service")
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    let setup = setup.directory(wants, 0o755);
+    setup.symlink(&format!("{wants}/{GETTY}"), "/usr/lib/systemd/system/serial-getty@.service")
 }
 
 fn machine() -> Setup {

@@ -16,7 +16,7 @@ Written by `make campaign` (`tests/guest/bricks`); do not edit it by hand.
 Every line is a sabotage of a machine that was booted under a policy which denies whatever carries no good signature
 (`01-appraise-executable-and-lib-signatures`) and was confirmed: a real kernel, systemd, dracut and rpm under QEMU. The
 sabotage is done as root, or to the kernel's command line, the kernel or the initramfs; then the power goes, and the
-machine is switched on until there is a login, three times at most.
+machine is switched on until there is a login, two or three times at most.
 
 - **Login**: a getty waits on the console, sessions of root and of another user open through PAM, and a shell runs in them.
 - **Armed**: unlabelled programs, on ext4 and on a tmpfs, are denied as root and as another user, and labelled ones run.
@@ -25,8 +25,8 @@ machine is switched on until there is a login, three times at most.
 - **Expected** was written down, in the sources, before the case was run. A case passes when login, armed or open, and the
   words of the status are as expected.
 - **Without imad** is the control: the same sabotage of the same system without imad, where dracut's `integrity` module
-  loads the certificate and systemd the policy. Nothing is expected of it. A dash: not tried, the sabotage is of something
-  that it does not have.
+  loads the certificate and systemd the policy. It is switched on as often as imad may need; nothing is expected of it. A
+  dash: not tried, the sabotage is of something that it does not have.
 
 A result of other sources than today's (`src/`, `units/`, `dracut-module/`, `conf/`, the cases and the images' recipes)
 counts as not run.
