@@ -30,8 +30,8 @@ complete -c imactl -n "__fish_imactl_needs_command" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_needs_command" -s V -l version -d 'Print version'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "status" -d 'Show what is protected here, and what wants mending'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
-complete -c imactl -n "__fish_imactl_needs_command" -f -a "check" -d 'Verify the labels of packaged files against their content'
-complete -c imactl -n "__fish_imactl_needs_command" -f -a "verify" -d 'Verify the labels of packaged files against their content'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "check" -d 'Verify the labels of packaged files against their content, or say whether the next boot comes through'
+complete -c imactl -n "__fish_imactl_needs_command" -f -a "verify" -d 'Verify the labels of packaged files against their content, or say whether the next boot comes through'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "explain" -d 'Say whether the kernel lets a file be used, by which rule and label, and what mends it'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "labels" -d 'Show and put back what was done to labels'
 complete -c imactl -n "__fish_imactl_needs_command" -f -a "policy" -d 'Check, lay out, list and show policies'
@@ -46,13 +46,17 @@ complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l full -d 'Read 
 complete -c imactl -n "__fish_imactl_using_subcommand relabel" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand relabel" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l package -d 'Only the files of this package; may be repeated' -r
+complete -c imactl -n "__fish_imactl_using_subcommand check" -l kernel -d 'With --next-boot: only the kernel with this release (uname -r)' -r
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l full -d 'Read every file, also those whose content cannot have changed since their labels were verified'
+complete -c imactl -n "__fish_imactl_using_subcommand check" -l next-boot -d 'Say whether the next boot comes through: every bootable kernel with its own initramfs and command line, under the policy and the keys that will be there'
 complete -c imactl -n "__fish_imactl_using_subcommand check" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand check" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand verify" -l package -d 'Only the files of this package; may be repeated' -r
+complete -c imactl -n "__fish_imactl_using_subcommand verify" -l kernel -d 'With --next-boot: only the kernel with this release (uname -r)' -r
 complete -c imactl -n "__fish_imactl_using_subcommand verify" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand verify" -l full -d 'Read every file, also those whose content cannot have changed since their labels were verified'
+complete -c imactl -n "__fish_imactl_using_subcommand verify" -l next-boot -d 'Say whether the next boot comes through: every bootable kernel with its own initramfs and command line, under the policy and the keys that will be there'
 complete -c imactl -n "__fish_imactl_using_subcommand verify" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand verify" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l as -d 'What is done with it; by default what such a file is for' -r -f -a "exec\t''
@@ -123,7 +127,7 @@ complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_su
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "status" -d 'Show what is protected here, and what wants mending'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "relabel" -d 'Write the labels that packages bring, where they are missing, stale or mere hashes'
-complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "check" -d 'Verify the labels of packaged files against their content'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "check" -d 'Verify the labels of packaged files against their content, or say whether the next boot comes through'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "explain" -d 'Say whether the kernel lets a file be used, by which rule and label, and what mends it'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "labels" -d 'Show and put back what was done to labels'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy help" -f -a "policy" -d 'Check, lay out, list and show policies'

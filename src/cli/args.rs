@@ -36,7 +36,7 @@ pub enum Verb {
     Status,
     /// Write the labels that packages bring, where they are missing, stale or mere hashes
     Relabel(Relabel),
-    /// Verify the labels of packaged files against their content
+    /// Verify the labels of packaged files against their content, or say whether the next boot comes through
     #[command(visible_alias = "verify")]
     Check(Check),
     /// Say whether the kernel lets a file be used, by which rule and label, and what mends it
@@ -76,6 +76,13 @@ pub struct Check {
     /// Read every file, also those whose content cannot have changed since their labels were verified
     #[arg(long)]
     pub full: bool,
+    /// Say whether the next boot comes through: every bootable kernel with its own initramfs and command line, under the
+    /// policy and the keys that will be there
+    #[arg(long, conflicts_with_all = ["paths", "package", "full"])]
+    pub next_boot: bool,
+    /// With --next-boot: only the kernel with this release (uname -r)
+    #[arg(long, value_name = "VERSION", requires = "next_boot")]
+    pub kernel: Option<String>,
 }
 
 /// `imactl explain`

@@ -8,6 +8,7 @@ mod exit;
 mod explain;
 mod labels;
 mod legacy;
+mod next_boot;
 mod policy;
 mod policy_check;
 mod policy_diff;

@@ -1,6 +1,7 @@
 //! WHAT IMAD DOES, once, for all three programs: gather (`sys`), decide (`model`), carry out (`sys`), report.
 #![forbid(unsafe_code)]
 
+pub mod boot_files;
 pub mod configuration;
 pub mod explain;
 pub mod facts;
@@ -10,6 +11,8 @@ pub mod in_force;
 pub mod keys;
 pub mod labels;
 pub mod loading;
+pub mod manifest;
+pub mod next_boot;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;

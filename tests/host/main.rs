@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what is missing ends the test")]
 
 mod access;
+mod boot_files;
 mod crash;
 mod daemon;
 mod database;
@@ -14,6 +15,7 @@ mod journal;
 mod labels;
 #[path = "../machine.rs"]
 mod machine;
+mod next_boot;
 mod policies;
 mod policy;
 mod prediction;

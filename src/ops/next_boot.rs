@@ -1,0 +1,342 @@
+//! "Would the next boot come through?": every kernel that can be booted, with its own command line and initramfs, under the
+//! policy and the keys that will be there, judged with every content read.
+//!
+//! What the kernel let through once it lets through again, whatever policy is loaded later: verdicts are kept with the
+//! inode (`ima_main.c: process_measurement()`). So nothing that is tried in the running system proves the next boot.
+#![forbid(unsafe_code)]
+
+mod images;
+mod owners;
+mod record;
+
+pub use record::{FILE, read, write};
+
+use super::guard::{self, Case, Checked, Depth};
+use super::keys::Keys;
+use super::{configuration, facts, in_force, keys, policy};
+use crate::model::algo::HashAlgo;
+use crate::model::boot_entry::menu::{Entries, entries};
+use crate::model::boot_entry::version_of_name;
+use crate::model::boot_switches::Switches;
+use crate::model::cert::hex;
+use crate::model::command_line::parameters;
+use crate::model::config::Config;
+use crate::model::guard::initramfs_magic;
+use crate::model::initramfs::{Contents, IMAD_BOOT};
+use crate::model::manifest::{self, Manifest};
+use crate::model::next_boot::{
+    BootKernel, KernelFacts, LISTED, Loads, NextBoot, Outcome, PolicyFacts, findings, summarize,
+};
+use crate::model::plan::{Content as _, State};
+use crate::model::policy::builtin::Boot;
+use crate::model::policy::effective::Effective;
+use crate::model::policy::inode::Inode;
+use crate::model::policy::kernel::{Kernel, KernelFacts as ProfileFacts};
+use crate::model::policy::profile::{KernelConfig, KernelProfile};
+use crate::model::policy::steps::{Actors, Way, of_way};
+use crate::model::policy::verdict::judge;
+use crate::model::prediction::cause_in_words;
+use crate::model::report::{Problem, VERSION};
+use crate::sys::file::OpenFile;
+use crate::sys::root::Root;
+use crate::sys::{boot_entries, clock, kernel, kernel_config};
+use images::Images;
+
+/// dracut's settings, and the policy that its module `integrity` loads where they name none.
+const DRACUT_SETTINGS: &str = "/etc/sysconfig/ima";
+const DRACUT_POLICY: &str = "/etc/sysconfig/ima-policy";
+/// What systemd loads.
+const SYSTEMD_POLICY: &str = "/etc/ima/ima-policy";
+/// No settings are longer.
+const LIMIT: u64 = 1 << 20;
+
+/// Finds out. `only`: the kernel with this release alone.
+pub fn check(root: &Root, only: Option<&str>) -> NextBoot {
+    let began = clock::since_boot_us();
+    let (config, mut problems) = configuration::load(root);
+    let found = keys::gather(root, &config.keys.dir);
+    problems.extend(found.problems.iter().cloned());
+    let (files, unread) = boot_entries::find(root);
+    problems.extend(unread);
+    let own_line = if root.is_running() { kernel::command_line_text().unwrap_or_default() } else { String::new() };
+    let Entries { entries, default } = entries(&files, &own_line);
+    let secure_boot = root.is_running() && kernel::secure_boot().ok().flatten().unwrap_or(false);
+    let armed = Armed::gather(root, &config, &found);
+    problems.extend(armed.unread.iter().cloned());
+    let manifest = manifest(root, &mut problems);
+    let mut judged = Judged { root, config: &config, keys: &found, armed: &armed, manifest, cases: Vec::new() };
+    let mut images = Images::new(root, files.partitions, read(root).ok().flatten());
+    let mut kernels = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        let Some(image) = images.of(entry) else { continue };
+        let mut release = image.release.clone().unwrap_or_default();
+        if release.is_empty() {
+            release =
+                entry.version.clone().or_else(|| version_of_name(&entry.kernel).map(str::to_owned)).unwrap_or_default();
+        }
+        let named = [Some(&release), entry.version.as_ref()].into_iter().flatten();
+        if only.is_some_and(|only| !named.into_iter().any(|name| name == only)) {
+            continue;
+        }
+        let line = image.command_line.clone().unwrap_or_else(|| entry.options.clone());
+        let mut booted = BootKernel {
+            title: image.title.clone().or_else(|| entry.title.clone()),
+            entry: entry.file.clone(),
+            is_default: default.map(|default| default == place),
+            kernel: image.kernel.clone(),
+            initrds: image.initrds.clone(),
+            command_line: line,
+            release,
+            ..BootKernel::default()
+        };
+        booted.problems.extend(image.problem.clone());
+        judged.kernel(&mut booted, image.contents.as_ref(), secure_boot);
+        kernels.push(booted);
+    }
+    let files = judged.cases.iter().map(|case| case.checked.files).max().unwrap_or(0);
+    owners::name(root, &config, &found.trust, &mut kernels);
+    let mut report = NextBoot {
+        version: VERSION,
+        checked_time_us: clock::wall_us(),
+        duration_us: clock::since_boot_us() - began,
+        policy: config.policy.path.clone(),
+        policy_sha256: armed.sha256,
+        files,
+        kernels,
+        problems,
+        images: images.seen(),
+        ..NextBoot::default()
+    };
+    summarize(&mut report, armed.facts.exists || armed.facts.for_systemd);
+    report
+}
+
+/// The boot-critical files, as they are on record.
+fn manifest(root: &Root, problems: &mut Vec<Problem>) -> Option<Manifest> {
+    let path = manifest::PATH;
+    let failed = |why: String| {
+        Problem::new(format!("{path}: {why}; the core of the system is checked alone"), format!("ls -l {path}"))
+    };
+    match root.read(path, manifest::LIMIT) {
+        Ok(bytes) => Manifest::parse(&bytes).map_err(|error| problems.push(failed(error.to_string()))).ok(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            problems.push(failed(error.to_string()));
+            None
+        }
+    }
+}
+
+/// The policy of the next boot, and what the boot loads it with.
+#[derive(Debug, Default)]
+struct Armed {
+    facts: PolicyFacts,
+    sha256: Option<String>,
+    /// The file that is loaded, and its content.
+    file: Option<(String, Vec<u8>)>,
+    /// SHA-256 of the installed imad-boot.
+    imad_boot: Option<String>,
+    /// What could not be read.
+    unread: Vec<Problem>,
+}
+
+impl Armed {
+    fn gather(root: &Root, config: &Config, found: &Keys) -> Self {
+        let mut armed = Self::default();
+        let path = &config.policy.path;
+        armed.facts.has_keys = !found.trust.is_empty();
+        armed.facts.for_systemd = root.exists(SYSTEMD_POLICY);
+        armed.facts.for_dracut = root.exists(&dracut_policy(root));
+        match policy::read(root, path, &found.trust) {
+            Ok(Some(file)) => {
+                armed.facts.exists = true;
+                armed.facts.problem = if let Err(error) = &file.outline {
+                    let what = format!("{path}: {error}; the kernel would drop it whole");
+                    Some(Problem::new(what, format!("imactl policy check {path}")))
+                } else if config.policy.require_signature && file.label.state != State::Good {
+                    let reason = file.label.reason.replace("no package owns it, and ", "");
+                    let what = format!("{path} is not signed by a key that will be in the keyring: {reason}");
+                    let next = format!(
+                        "sign it: evmctl ima_sign --key KEY {path}, or copy a signed one (cp --preserve=xattr)"
+                    );
+                    Some(Problem::new(what, next))
+                } else {
+                    None
+                };
+                armed.sha256 = Some(file.sha256);
+                armed.file = Some((path.clone(), file.bytes));
+            }
+            Ok(None) => {}
+            Err(why) => {
+                armed.facts.exists = true;
+                armed.facts.problem =
+                    Some(Problem::new(format!("{path} cannot be read: {why}"), format!("ls -lZ {path}")));
+            }
+        }
+        if armed.file.is_none() && armed.facts.for_systemd && path != SYSTEMD_POLICY {
+            let read = policy::read(root, SYSTEMD_POLICY, &found.trust).ok().flatten();
+            armed.file = read.map(|file| (SYSTEMD_POLICY.to_owned(), file.bytes));
+        }
+        if root.exists(IMAD_BOOT) {
+            let digest = OpenFile::open_following(root, IMAD_BOOT.as_bytes()).map_err(|error| error.to_string());
+            match digest.and_then(|mut file| file.digest(HashAlgo::Sha256)) {
+                Ok(digest) => armed.imad_boot = Some(hex(&digest)),
+                Err(why) => armed.unread.push(Problem::new(format!("{IMAD_BOOT}: {why}"), "run it as root")),
+            }
+        }
+        armed
+    }
+}
+
+/// The policy that dracut's module `integrity` loads (98integrity/ima-policy-load.sh).
+fn dracut_policy(root: &Root) -> String {
+    let settings = root.read(DRACUT_SETTINGS, LIMIT).unwrap_or_default();
+    let settings = String::from_utf8_lossy(&settings);
+    let value = settings.lines().find_map(|line| line.trim().strip_prefix("IMAPOLICY="));
+    let value = value.map(|value| value.trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty());
+    value.unwrap_or_else(|| DRACUT_POLICY.to_owned())
+}
+
+/// What was judged once: kernels alike are not judged twice.
+#[derive(Debug)]
+struct Judged<'a> {
+    root: &'a Root,
+    config: &'a Config,
+    keys: &'a Keys,
+    armed: &'a Armed,
+    manifest: Option<Manifest>,
+    cases: Vec<JudgedCase>,
+}
+
+#[derive(Debug)]
+struct JudgedCase {
+    profile: KernelProfile,
+    boot: Boot,
+    initramfs: u64,
+    checked: Checked,
+    problem: Option<Problem>,
+}
+
+impl Judged<'_> {
+    /// Fills in what a kernel's boot comes to.
+    fn kernel(&mut self, booted: &mut BootKernel, contents: Option<&Contents>, secure_boot: bool) {
+        let configured = self.profile(&booted.release, &mut booted.notes);
+        let words = parameters(&booted.command_line);
+        let boot = Boot { secure_boot, ..Boot::from_command_line(&booted.command_line) };
+        let found = findings(
+            self.config,
+            &self.armed.facts,
+            &KernelFacts {
+                release: &booted.release,
+                has_ima: configured.has_ima,
+                profile: &configured.profile,
+                switches: &Switches::new(&self.config.boot, &words),
+                boot: &boot,
+                contents,
+                installed: self.armed.imad_boot.as_deref(),
+            },
+        );
+        booted.notes.extend(found.notes.iter().cloned());
+        if !booted.problems.is_empty() {
+            // What could not be looked into says all that is to be said of it.
+            booted.outcome = Outcome::Unknown;
+            return;
+        }
+        let mut refused = false;
+        // What a policy would deny that nobody loads is no concern of the boot's.
+        if found.loads != Loads::Nobody {
+            let initramfs = initramfs_magic(words.iter().any(|word| word.starts_with("root=")));
+            let case = self.case(configured.profile, boot, initramfs);
+            booted.problems.extend(case.problem.clone());
+            booted.refused_count = case.checked.refused.len() as u64;
+            booted.refused = case.checked.refused.iter().take(LISTED).map(owners::unowned).collect();
+            refused = case.problem.is_some() || booted.refused_count > 0;
+        }
+        booted.outcome = found.outcome(refused);
+        booted.problems.extend(found.problems);
+        booted.ready = booted.problems.is_empty() && booted.refused_count == 0;
+    }
+
+    fn case(&mut self, profile: KernelProfile, boot: Boot, initramfs: u64) -> &JudgedCase {
+        let alike = |case: &JudgedCase| (&case.profile, &case.boot, case.initramfs) == (&profile, &boot, initramfs);
+        let place = self.cases.iter().position(alike).unwrap_or_else(|| {
+            let (checked, problem) = match self.rules(&boot, &profile) {
+                Err(problem) => (Checked::default(), Some(problem)),
+                Ok(rules) => {
+                    let case = Case {
+                        root: self.root,
+                        manifest: self.manifest.as_ref(),
+                        trust: &self.keys.trust,
+                        kernel: &profile,
+                        rules: &rules,
+                        initramfs,
+                        depth: Depth::Content,
+                    };
+                    (guard::check(&case), None)
+                }
+            };
+            self.cases.push(JudgedCase { profile, boot, initramfs, checked, problem });
+            self.cases.len() - 1
+        });
+        &self.cases[place]
+    }
+
+    /// The rules as they will be in force with a kernel, or why it will not take them.
+    fn rules(&self, boot: &Boot, profile: &KernelProfile) -> Result<Effective, Problem> {
+        let Some((path, bytes)) = &self.armed.file else { return Ok(Effective::at_boot(boot, profile)) };
+        self.lets_the_policy_be_read(path, boot, profile)?;
+        in_force::of_file(path, bytes, boot, profile).map(|found| found.rules)
+    }
+
+    /// Whether the rules that the kernel has by itself let the policy be read: Secure Boot's, and
+    /// `ima_policy=secure_boot`'s, ask for a signature.
+    fn lets_the_policy_be_read(&self, path: &str, boot: &Boot, profile: &KernelProfile) -> Result<(), Problem> {
+        let file =
+            self.root.open_with(path.as_bytes(), rustix::fs::OFlags::PATH).and_then(|fd| self.root.real_path(fd));
+        let file = file.map_err(|error| Problem::new(format!("{path}: {error}"), format!("ls -l {path}")))?;
+        let file = facts::gather(self.root, &file, &self.keys.trust, &profile.verdicts);
+        let file = file.map_err(|error| Problem::new(format!("{path}: {error}"), format!("ls -l {path}")))?.file;
+        let rules = Effective::at_boot(boot, profile);
+        let actors = Actors::of_user(0, 0, None, None, profile.creds_check_sees_new_ids);
+        let mut inode = Inode::default();
+        for event in of_way(Way::Policy, &actors) {
+            let verdict = judge(&profile.verdicts, &rules, &event, &file, &mut inode);
+            if let Some(cause) = verdict.cause.filter(|_| !verdict.allowed) {
+                let what = format!("the kernel's own rules do not let {path} be loaded: {}", cause_in_words(cause));
+                return Err(Problem::new(what, format!("sign it: evmctl ima_sign --key KEY {path}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a kernel makes of policies, by the configuration that is installed with it.
+    fn profile(&self, release: &str, notes: &mut Vec<Problem>) -> Configured {
+        let is_running = self.root.is_running() && release == kernel::release();
+        let text = if is_running {
+            kernel_config::running(self.root, release)
+        } else {
+            kernel_config::of_release(self.root, release)
+        };
+        let text = text.unwrap_or_else(|error| {
+            let what = format!("the configuration of kernel {release} cannot be read: {error}");
+            notes.push(Problem::new(what, format!("ls -l /boot/config-{release}")));
+            None
+        });
+        let config = text.map(|(source, text)| (source, KernelConfig::parse(&text)));
+        let config = config.filter(|(_, config)| !config.is_empty());
+        if config.is_none() {
+            let what = format!(
+                "the configuration of kernel {release} was not found; its options are taken to be Fedora's and RHEL's"
+            );
+            notes.push(Problem::new(what, format!("ls /boot/config-{release} /lib/modules/{release}/config")));
+        }
+        let has_ima = config.as_ref().is_none_or(|(_, config)| config.has("IMA"));
+        let facts = ProfileFacts { release: Some(release.to_owned()), config, running: None };
+        Configured { has_ima, profile: Kernel::from_facts(&facts).profile }
+    }
+}
+
+struct Configured {
+    has_ima: bool,
+    profile: KernelProfile,
+}
