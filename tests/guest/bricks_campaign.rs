@@ -8,6 +8,11 @@ mod harness;
 mod system;
 
 #[test]
+fn every_sabotage_can_be_done() {
+    bricks::rehearse();
+}
+
+#[test]
 fn a_machine_boots_whatever_is_broken() {
     bricks::campaign();
 }

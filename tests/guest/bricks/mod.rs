@@ -66,6 +66,19 @@ pub(crate) fn check(kind: Kind) {
     assert_ne!(run, 0, "no case of {kind:?} belongs to every check");
 }
 
+/// Does every sabotage to a running machine, without a boot: minutes that save the hours after which a campaign would tell
+/// that one could not be done at all.
+pub(crate) fn rehearse() {
+    let mut failed = Vec::new();
+    for case in cases() {
+        if let Err(why) = run::rehearse(&case) {
+            println!("{}: {why}", case.name);
+            failed.push(case.name);
+        }
+    }
+    assert!(failed.is_empty(), "{} sabotages cannot be done: {}", failed.len(), failed.join(", "));
+}
+
 /// Runs all cases that have no result that holds, keeps what they show, and writes the report. A case that did not pass
 /// is told at the end, after all others had their turn.
 pub(crate) fn campaign() {

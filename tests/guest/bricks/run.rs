@@ -15,7 +15,7 @@ use crate::harness::{Guest, Setup, Stage};
 /// A machine with imad is switched on at least so often.
 const LEAST: u32 = 2;
 /// How long a boot may take, emulated on a host that does other things too.
-const BOOT: Duration = Duration::from_secs(240);
+const BOOT: Duration = Duration::from_secs(300);
 /// How long a login may take after systemd has nothing left to start.
 const SETTLING: Duration = Duration::from_secs(60);
 /// Lines of the console that a result keeps of a boot that came to no login.
@@ -37,6 +37,19 @@ pub(super) fn run(case: &Case, on: On) -> Seen {
         seen.broken = Some(words_of(&*panic));
     }
     seen
+}
+
+/// Does a case's sabotage to the running machine, without any boot.
+pub(super) fn rehearse(case: &Case) -> Result<(), String> {
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let guest = ARMED.guest();
+        for deed in &case.running {
+            deed(&guest);
+        }
+        let changes = case.every_boot.iter().chain(&case.first_boot);
+        drop(changes.fold(guest.setup().clone(), |setup, change| change(setup)));
+    }));
+    done.map_err(|panic| words_of(&*panic))
 }
 
 fn carry_out(case: &Case, on: On, seen: &mut Seen) {
