@@ -4,6 +4,9 @@
 #
 #   IMAD_CASES=a,b tests/campaign.sh   these cases, whatever results there are
 #   IMAD_CAMPAIGN=FOLDER               where the results are kept (target/campaign)
+#
+# Whether every sabotage can be done at all, in minutes and without a boot:
+# cargo test --test bricks -- --nocapture --exact every_sabotage_can_be_done
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
