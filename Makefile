@@ -1,6 +1,6 @@
 # Every target works from a fresh clone, as root on Debian 12 with a Rust toolchain.
 
-.PHONY: help setup images demo check lint test bench soak generate rpm
+.PHONY: help setup images demo check lint test bench soak campaign generate rpm
 
 help:
 	@echo 'make setup     installs the Debian packages of tests/packages.txt'
@@ -10,6 +10,7 @@ help:
 	@echo 'make test      the tests without a guest'
 	@echo 'make bench     how long policies, the guard, and labels to be written and verified take (half an hour)'
 	@echo 'make soak      what takes longer: more kernels, and SOAK=600 seconds of fuzzing each parser'
+	@echo 'make campaign  breaks machines in every way and boots them; goes on where it was stopped (hours)'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
 	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'
@@ -37,6 +38,9 @@ bench: setup
 
 soak: setup
 	tests/soak.sh $(SOAK)
+
+campaign: setup
+	tests/campaign.sh
 
 generate: setup
 	cargo run --quiet --locked --example generate -- .

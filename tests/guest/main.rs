@@ -13,6 +13,8 @@ mod machine;
 mod system;
 
 mod boot;
+mod bricks;
+mod bricks_ci;
 mod certificates;
 mod compat;
 mod decisions;

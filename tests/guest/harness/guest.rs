@@ -147,6 +147,11 @@ impl Guest {
         self.booted.get()
     }
 
+    /// What the guest is made of, and how it starts next.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     /// Changes the setup (the command line, the kernel) for the next start.
     pub(crate) fn set_up(&mut self, change: impl FnOnce(Setup) -> Setup) {
         self.setup = change(self.setup.clone());
@@ -236,11 +241,21 @@ impl Guest {
     /// What the agent says of itself now: boot id, initramfs or not, emergency shell or not.
     #[track_caller]
     pub(crate) fn hello(&self) -> Hello {
-        let said = self.with("asking the agent", |machine| {
+        must(self.try_hello())
+    }
+
+    /// What the agent says of itself now, or why there is none to say it.
+    pub(crate) fn try_hello(&self) -> Result<Hello, Failure> {
+        self.with("asking the agent", |machine| {
+            machine.alive()?;
             machine.agent.ping(GRACE)?;
             machine.agent.hello().cloned().ok_or_else(|| "no agent has greeted".to_owned())
-        });
-        must(said)
+        })
+    }
+
+    /// Whether the guest's machine is on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.machine.borrow().is_some()
     }
 
     /// Waits until the guest has come that far.

@@ -46,6 +46,11 @@ impl Images {
         self.folder("BASE")
     }
 
+    /// An initramfs with dracut's own `integrity` module and without imad: `initrd-integrity.img`.
+    pub(crate) fn control(&self) -> &Path {
+        self.folder("CONTROL")
+    }
+
     /// The package repository: `repo.img`, which guests mount at `/srv/repo`.
     pub(crate) fn repo(&self) -> &Path {
         self.folder("REPO")

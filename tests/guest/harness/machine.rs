@@ -167,6 +167,9 @@ fn arguments(setup: &Setup, folder: &Path, begin: Begin) -> Result<Vec<OsString>
     if let Some(initrd) = &setup.initrd {
         add(&["-initrd", &text(initrd)?]);
     }
+    if let Some(time) = &setup.clock {
+        add(&["-rtc", &format!("base={time}")]);
+    }
     if begin == Begin::Saved {
         add(&["-incoming", "defer"]);
     }

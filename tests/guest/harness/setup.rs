@@ -44,6 +44,7 @@ pub(crate) struct Setup {
     pub(super) until: Stage,
     pub(super) boot_timeout: Duration,
     pub(super) changes: Vec<Change>,
+    pub(super) clock: Option<String>,
 }
 
 impl Setup {
@@ -62,6 +63,7 @@ impl Setup {
             until: Stage::MultiUser,
             boot_timeout: Duration::from_secs(300),
             changes: Vec::new(),
+            clock: None,
         }
     }
 
@@ -91,6 +93,18 @@ impl Setup {
     /// Adds words to the kernel's command line.
     pub(crate) fn command_line(mut self, words: &str) -> Self {
         self.command_line.push(words.to_owned());
+        self
+    }
+
+    /// Boots another kernel.
+    pub(crate) fn kernel(mut self, kernel: impl AsRef<Path>) -> Self {
+        kernel.as_ref().clone_into(&mut self.kernel);
+        self
+    }
+
+    /// Starts with the hardware clock at this time, `YYYY-MM-DDTHH:MM:SS` in UTC (the host's).
+    pub(crate) fn clock(mut self, time: &str) -> Self {
+        self.clock = Some(time.to_owned());
         self
     }
 

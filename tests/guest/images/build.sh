@@ -5,6 +5,7 @@
 #   KEYS    keys.sh     keys and certificates          KERNEL  kernel.sh  the trusted kernel
 #   STOCK   stock.sh    the distribution's kernel      BASE    base.sh    the guest without imad
 #   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
+#   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -23,12 +24,14 @@ keys=$("$here/keys.sh")
 kernel=$("$here/kernel.sh")
 stock=$("$here/stock.sh")
 base=$("$here/base.sh")
+control=$("$here/control.sh")
 imad=$("$here/imad.sh")
 cat >"$target/guest-images.env.new" <<END
 KEYS=$keys
 KERNEL=$kernel
 STOCK=$stock
 BASE=$base
+CONTROL=$control
 REPO=$imad
 IMAD=$imad
 END

@@ -1,0 +1,194 @@
+//! What saboteurs do: to the policy's file, to labels, to packages, to the initramfs.
+#![forbid(unsafe_code)]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::harness::{Guest, Images, Setup};
+use crate::system::{POLICY, label};
+
+/// Emulated, rpm needs its time.
+const LONG: Duration = Duration::from_secs(300);
+
+/// Runs a line of shell as root that must succeed, and has the disk hold its work.
+pub(super) fn root(guest: &Guest, line: &str) {
+    guest.command(&["sh", "-euc", &format!("{line}\nsync")]).timeout(LONG).output().ok();
+}
+
+/// Runs a Python program as root: one process from the beginning to the disk's being up to date, since after it nothing
+/// may start any more.
+pub(super) fn python(guest: &Guest, program: &str, arguments: &[&str]) {
+    let program = format!("import os, sys\n{program}\nos.sync()\n");
+    let words = [&["python3", "-c", program.as_str()], arguments].concat();
+    guest.command(&words).timeout(LONG).output().ok();
+}
+
+/// Another policy in the place of the old one, signed or not.
+pub(super) fn policy(guest: &Guest, text: impl AsRef<[u8]>, signer: Option<&str>) {
+    // A new file: the old one's label is the old one's.
+    root(guest, &format!("rm -rf {POLICY}"));
+    guest.put(POLICY, text.as_ref(), 0o644);
+    let label = signer.map(|signer| hex(&label(text.as_ref(), signer)));
+    root(guest, &label.map_or_else(|| ":".to_owned(), |label| format!("setfattr -n security.ima -v {label} {POLICY}")));
+}
+
+/// Takes labels away.
+pub(super) fn strip(guest: &Guest, paths: &[&str]) {
+    python(guest, "for path in sys.argv[1:]: os.removexattr(path, 'security.ima')", paths);
+}
+
+/// Takes every label below a folder of the root's file system away.
+pub(super) fn strip_all(guest: &Guest, folder: &str) {
+    let program = "
+device = os.stat('/').st_dev
+for folder, folders, names in os.walk(sys.argv[1]):
+    folders[:] = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]
+    for path in (os.path.join(folder, name) for name in names):
+        try: os.removexattr(path, 'security.ima', follow_symlinks=False)
+        except OSError: pass";
+    python(guest, program, &[folder]);
+}
+
+/// Gives a file this label.
+pub(super) fn relabel(guest: &Guest, path: &str, label: &[u8]) {
+    let program = "os.setxattr(sys.argv[1], 'security.ima', bytes.fromhex(sys.argv[2][2:]))";
+    python(guest, program, &[path, &hex(label)]);
+}
+
+/// Gives a file a good signature of somebody else.
+pub(super) fn sign_as(guest: &Guest, path: &str, signer: &str) {
+    relabel(guest, path, &label(&guest.get(path), signer));
+}
+
+/// Puts other bytes under an old label: a copy of the file with its label, owner, mode and times, changed by a Python
+/// expression over `data`, takes its place.
+pub(super) fn alter(guest: &Guest, path: &str, expression: &str) {
+    let program = format!(
+        "
+path = os.path.realpath(sys.argv[1])
+data, stat, label = open(path, 'rb').read(), os.stat(path), os.getxattr(path, 'security.ima')
+changed = {expression}
+assert changed != data
+with open(path + '.new', 'wb') as file: file.write(changed)
+os.chmod(path + '.new', stat.st_mode)
+os.setxattr(path + '.new', 'security.ima', label)
+os.utime(path + '.new', ns=(stat.st_atime_ns, stat.st_mtime_ns))
+os.rename(path + '.new', path)"
+    );
+    python(guest, &program, &[path]);
+}
+
+/// Installs a base package again, with its file signatures or stripped of them, as an update does.
+///
+/// Without them the numbers of the tags 274 and 275 in the signature header (`rpmtag.h`) are ones that rpm does not know.
+pub(super) fn install(guest: &Guest, package: &str, signed: bool) {
+    let program = "
+import struct, subprocess
+data = bytearray(open('/srv/repo/base/%s.rpm' % sys.argv[1], 'rb').read())
+assert data[96:100] == b'\\x8e\\xad\\xe8\\x01'
+if sys.argv[2] == 'unsigned':
+    found = 0
+    for number in range(struct.unpack('>I', data[104:108])[0]):
+        at = 112 + 16 * number
+        tag = struct.unpack('>I', data[at:at + 4])[0]
+        if tag in (274, 275):
+            data[at:at + 4] = struct.pack('>I', tag + 25)
+            found += 1
+    assert found == 2, found
+open('/var/tmp/update.rpm', 'wb').write(data)
+subprocess.run(['rpm', '-U', '--replacepkgs', '--oldpackage', '--nodeps', '--noscripts', '--nosignature', '--nodigest',
+    '/var/tmp/update.rpm'], check=True)";
+    python(guest, program, &[package, if signed { "signed" } else { "unsigned" }]);
+}
+
+/// Starts work of root's that the power's end will meet, and lets it go on for a while that the seed gives.
+pub(super) fn meanwhile(guest: &Guest, seed: u64, longest: Duration, line: &str) {
+    // ext4 by itself writes its journal every five seconds: have something on the disk at every instant.
+    let line = format!("(while sync; do :; done) & {line}");
+    guest.run(&["systemd-run", "--quiet", "--no-block", "sh", "-c", &line]).ok();
+    std::thread::sleep(longest.mul_f64(fraction(seed)));
+}
+
+/// A fraction of one, by a seed (the finalizer of splitmix64).
+pub(super) fn fraction(seed: u64) -> f64 {
+    let mut word = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    f64::from(u32::try_from((word ^ (word >> 31)) >> 32).unwrap()) / 4_294_967_296.0
+}
+
+/// Has the initramfs hold one more file, over what has the name already.
+pub(super) fn in_initramfs(setup: Setup, name: &str, path: &str, bytes: &[u8], mode: u32) -> Setup {
+    let original = Images::load().imad().join("initrd-trusted.img");
+    let mut image = fs::read(&original).unwrap();
+    image.resize(image.len().next_multiple_of(4), 0);
+    let mut folders = String::new();
+    for part in path.trim_start_matches('/').split('/') {
+        if !folders.is_empty() {
+            member(&mut image, &folders, &[], 0o040_755);
+            folders.push('/');
+        }
+        folders.push_str(part);
+    }
+    member(&mut image, &folders, bytes, 0o100_000 | mode);
+    member(&mut image, "TRAILER!!!", &[], 0);
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("initrd-{name}.img"));
+    fs::write(&file, image).unwrap();
+    setup.initrd(file)
+}
+
+/// A member of a cpio archive in the format "newc" (`init/initramfs.c`).
+fn member(archive: &mut Vec<u8>, path: &str, bytes: &[u8], mode: u32) {
+    // Two links for a folder; numbers of inodes matter for hard links alone.
+    let links = if mode & 0o040_000 == 0 { 1 } else { 2 };
+    let mut header = "070701".to_owned();
+    for field in [0, mode as usize, 0, 0, links, 0, bytes.len(), 0, 0, 0, 0, path.len() + 1, 0] {
+        write!(header, "{field:08x}").unwrap();
+    }
+    archive.extend([header.as_bytes(), path.as_bytes(), &[0]].concat());
+    archive.resize(archive.len().next_multiple_of(4), 0);
+    archive.extend(bytes);
+    archive.resize(archive.len().next_multiple_of(4), 0);
+}
+
+/// Bytes as setfattr(1) takes them.
+fn hex(bytes: &[u8]) -> String {
+    format!("0x{}", digits(bytes))
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn a_seed_gives_the_same_instant_every_time_and_another_seed_another() {
+    let all: Vec<_> = (0..64).map(fraction).collect();
+    assert_eq!(all, (0..64).map(fraction).collect::<Vec<_>>());
+    assert!(all.iter().all(|share| (0.0..1.0).contains(share)));
+    for quarter in 0..4 {
+        let low = f64::from(quarter) / 4.0;
+        let count = all.iter().filter(|&&share| (low..low + 0.25).contains(&share)).count();
+        assert!((8..=24).contains(&count), "{count} of 64 between {low} and {}", low + 0.25);
+    }
+}
+
+#[test]
+fn an_archive_is_one_that_cpio_lists() {
+    let mut archive = Vec::new();
+    member(&mut archive, "etc", &[], 0o040_755);
+    member(&mut archive, "etc/motd", b"hello\n", 0o100_644);
+    member(&mut archive, "TRAILER!!!", &[], 0);
+    assert_eq!(archive.len() % 4, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("archive");
+    fs::write(&file, archive).unwrap();
+    let line = format!("cpio --quiet -it <{}", file.display());
+    let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "etc\netc/motd\n", "{output:?}");
+}
