@@ -32,7 +32,7 @@ installkernel() {
 
 # called by dracut
 install() {
-    inst_multiple /usr/lib/imad/imad-boot
+    inst_multiple /usr/lib/imad/imad-boot sh mount
 
     if dracut_module_included systemd; then
         inst_simple "${moddir:?}/imad-boot.service" "${systemdsystemunitdir:?}/imad-boot.service"

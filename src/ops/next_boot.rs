@@ -16,6 +16,7 @@ pub use record::{FILE, forget, read};
 
 use super::guard::{self, Case, Checked, Depth};
 use super::keys::Keys;
+use super::status::BOOT_REPORT;
 use super::{boot_files, configuration, facts, in_force, keys, manifest, policy};
 use crate::model::algo::HashAlgo;
 use crate::model::boot_entry::menu::{Entries, entries};
@@ -124,6 +125,21 @@ fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Ve
         };
         booted.problems.extend(image.problem.clone());
         judged.kernel(&mut booted, image.contents.as_ref(), secure_boot);
+        kernels.push(booted);
+    }
+    // Whoever hands kernels to a machine from outside (a network, a hypervisor) leaves no boot entry on it.
+    if entries.is_empty() && only.is_none() && root.is_running() {
+        let mut booted = BootKernel {
+            release: kernel::release(),
+            title: Some("the kernel that runs".to_owned()),
+            entry: "/proc/cmdline".to_owned(),
+            command_line: own_line,
+            ..BootKernel::default()
+        };
+        // What its initramfs holds is known by what it did.
+        let ran = root.exists(BOOT_REPORT);
+        let contents = Contents { imad_boot: ran, imad_boot_starts: ran, ..Contents::default() };
+        judged.kernel(&mut booted, Some(&contents), secure_boot);
         kernels.push(booted);
     }
     let Judged { files: needed, cases, .. } = judged;

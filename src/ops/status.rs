@@ -20,6 +20,9 @@ pub const BOOT_REPORT: &str = "/run/imad/boot.json";
 /// No boot report is longer.
 const LIMIT: u64 = 1 << 22;
 
+/// What is said of a boot that imad-boot left no report of.
+const NO_IMAD_BOOT: &str = "imad-boot did not come to its end in the initramfs of this boot, or is not in it";
+
 /// What the running kernel offers, and its active rules where it lets them be read.
 pub fn kernel_state(keyring: KeyringKind) -> (KernelState, Option<Vec<Vec<u8>>>, Vec<Problem>) {
     let mut problems = Vec::new();
@@ -146,8 +149,13 @@ pub fn status(
     let policy = policy_state(root, &config, &found, boot.as_ref(), active_rules.as_deref(), &mut problems);
     if let Some(boot) = &boot {
         problems.extend(boot.policy.problem.iter().cloned());
+        problems.extend(boot.guard.iter().flat_map(|guard| guard.problems.iter().cloned()));
         problems.extend(boot.problems.iter().cloned());
         problems.extend(boot.certificates.iter().filter_map(|certificate| certificate.problem.clone()));
+    }
+    if root.is_running() && boot.is_none() && kernel.ima {
+        let next = "journalctl -b -u imad-boot; dracut --force --regenerate-all, and reboot";
+        problems.push(Problem::new(NO_IMAD_BOOT, next));
     }
     problems.extend(trial::problems(root, boot.as_ref()));
     problems.extend(daemon_problems);
@@ -220,8 +228,10 @@ fn summary(status: &Status) -> String {
             format!("It cannot be told whether a policy is active: this kernel does not show its rules{labels}.")
         }
         Loader::Nobody => {
-            let why = status.boot.as_ref().and_then(|boot| boot.policy.problem.as_ref());
-            let why = why.map_or_else(|| "no policy is loaded".to_owned(), |problem| problem.what.clone());
+            let why = match &status.boot {
+                Some(boot) => boot.policy.problem.as_ref().map_or("no policy is loaded", |problem| &problem.what),
+                None => NO_IMAD_BOOT,
+            };
             format!("Not protected: {why}{labels}.")
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use imad::model::report::Status;
 
 use crate::harness::{Guest, Output, Setup, Shared};
-use crate::system::{in_haste, key_file, label, settled, wait};
+use crate::system::{boot_report, in_haste, key_file, label, settled, wait};
 
 /// Who asks: root, and a user who is nobody in particular.
 const USERS: [&str; 2] = ["root", "nobody"];
@@ -23,7 +23,7 @@ const PROGRAM: &str = "/usr/bin/true";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machine that every case begins with: booted under the strict policy, and confirmed.
-pub(super) static ARMED: Shared = Shared::new(machine).once("armed and confirmed", confirmed);
+pub(super) static ARMED: Shared = Shared::new(machine).once("armed and confirmed with a manifest", confirmed);
 
 /// The same without imad: dracut's `integrity` module loads the certificate, systemd the policy.
 pub(super) static CONTROL: Shared = Shared::new(control).once("armed", |guest| {
@@ -56,16 +56,17 @@ fn unlabelled_copy(guest: &Guest) {
     guest.sh(&format!("mkdir -p /opt/bricks && cp {PROGRAM} {UNLABELLED} && chmod 755 {UNLABELLED} && sync")).ok();
 }
 
-/// Waits until the first boot is confirmed, and checks that what the cases take for granted is so.
+/// Has the manifest made, waits until a boot with it is confirmed, and checks that what the cases take for granted is so.
 fn confirmed(guest: &Guest) {
     unlabelled_copy(guest);
     settled(guest);
-    if guest.run(&["systemctl", "cat", "imad-confirm.service"]).success() {
-        let state = ["systemctl", "show", "-P", "ActiveState", "imad-confirm.service"];
-        wait(guest, Duration::from_secs(300), "the boot to be confirmed", || {
-            Some(guest.run(&state).text()).filter(|state| state == "active")
-        });
-    }
+    guest.run(&["imactl", "check", "--next-boot"]).ok();
+    guest.reboot();
+    let state = ["systemctl", "show", "-P", "ActiveState", "imad-confirm.service"];
+    wait(guest, Duration::from_secs(300), "the boot to be confirmed", || {
+        Some(guest.run(&state).text()).filter(|state| state == "active")
+    });
+    assert!(boot_report(guest).guard.is_some_and(|guard| guard.manifest.is_some_and(|files| files > 100)));
     wait(guest, PATIENCE, "a login", || login(guest).ok());
     assert_eq!(armed(guest), Ok(true));
     let said = said(guest).unwrap();
