@@ -4,12 +4,12 @@
 use super::policy::Ready;
 use crate::model::explain::quote;
 use crate::model::guard::initramfs_magic;
-use crate::model::manifest::{LIMIT, Manifest, PATH};
+use crate::model::manifest::Manifest;
 use crate::model::policy::builtin::Boot;
 use crate::model::report::{GuardOutcome, Problem};
 use crate::model::verify::Trust;
 use crate::ops::guard::{Case, Checked, Depth, Refused, check};
-use crate::ops::{in_force, profile};
+use crate::ops::{in_force, manifest, profile};
 use crate::sys::root::Root;
 use crate::sys::{filesystem, kernel};
 
@@ -86,14 +86,9 @@ fn told(refused: &Refused) -> Problem {
 
 /// The boot-critical files as they were when they were last verified.
 fn manifest(root: &Root) -> Result<Option<Manifest>, Problem> {
-    let failed = |why: String| {
-        Problem::new(format!("{PATH}: {why}; the core of the system is checked alone"), "imactl check --next-boot")
-    };
-    match root.read(PATH, LIMIT) {
-        Ok(bytes) => Manifest::parse(&bytes).map(Some).map_err(|error| failed(error.to_string())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(error.to_string())),
-    }
+    manifest::read(root).map_err(|problem| {
+        Problem::new(format!("{}; the core of the system is checked alone", problem.what), problem.next)
+    })
 }
 
 /// The magic number of the initramfs that this runs in; where it runs elsewhere, of the one that the command line makes.

@@ -24,7 +24,8 @@ fn assert_a_small_share(guest: &Guest) {
     println!(
         "imad-boot: {wall} us, {cpu} us CPU; the boot: {uptime} s, {boot_cpu} us CPU; its share of the CPU: {share} / 10000"
     );
-    assert!(share < 300, "{share} / 10000");
+    // The core's content is read and verified: some 25 files, 20 MB, which an emulated processor hashes slowly.
+    assert!(share < 800, "{share} / 10000");
 }
 
 #[test]
