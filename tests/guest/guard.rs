@@ -15,6 +15,8 @@ fn what_a_policy_would_deny_the_boot_is_named() {
     let reads = "dont_appraise fsname=rootfs\nappraise func=FILE_CHECK fsname=cgroup2\n";
     let (_, report) = not_loaded(signed(reads), "would deny this boot what it needs: cgroup2: ");
     assert_eq!(report.guard.unwrap().refused, 1);
+    let initramfs = "appraise func=BPRM_CHECK appraise_type=imasig\n";
+    not_loaded(signed(initramfs), "the initramfs: its file system holds no labels");
 }
 
 #[test]
