@@ -40,8 +40,13 @@ impl Place {
     }
 }
 
+/// Waits until the clock has left a file's time behind. Since Linux 6.13 that time may be finer than the clock, and a tick or
+/// two ahead of it (Documentation/filesystems/multigrain-ts.rst).
 fn wait(proofs: &Proofs) {
-    std::thread::sleep(Duration::from_nanos(u64::try_from(3 * proofs.tick).unwrap()));
+    let end = clock::coarse_ns() + 5 * proofs.tick;
+    while clock::coarse_ns() < end {
+        std::thread::sleep(Duration::from_nanos(u64::try_from(proofs.tick).unwrap()));
+    }
 }
 
 /// A certificate, and the label of a signature that names its key; whether it verifies does not matter here.
