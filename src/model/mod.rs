@@ -31,6 +31,7 @@ pub mod program;
 pub mod proof;
 pub mod report;
 pub mod rpm;
+pub mod seq_file;
 pub mod setup;
 pub mod space;
 pub mod trial;

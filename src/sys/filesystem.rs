@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::ioctl::{Getter, ioctl, opcode};
 
+use crate::model::seq_file::unescaped;
+
 /// A file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filesystem {
@@ -72,34 +74,16 @@ fn mount(mountinfo: &[u8], id: u64) -> Option<Filesystem> {
         .split(|&byte| byte == b'\n')
         .find(|line| line.split(|&byte| byte == b' ').next() == Some(id.as_bytes()))?;
     let mut words = line.split(|&byte| byte == b' ');
-    let mounted_at = unescape(words.nth(4)?);
+    let mounted_at = unescaped(words.nth(4)?);
     let mut words = words.skip_while(|word| *word != b"-").skip(1);
     let kind = words.next()?;
-    let source = words.next().map(unescape).unwrap_or_default();
+    let source = words.next().map(unescaped).unwrap_or_default();
     let kind = String::from_utf8_lossy(kind);
     let (name, subtype) = match kind.split_once('.') {
         Some((name, subtype)) => (name.to_owned(), Some(subtype.to_owned())),
         None => (kind.into_owned(), None),
     };
     Some(Filesystem { magic: 0, name, subtype, uuid: None, source, mounted_at })
-}
-
-/// Blanks, tabs, newlines and backslashes come as three octal digits.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, after)) = rest.split_first() {
-        let octal = (first == b'\\').then(|| after.get(..3)).flatten();
-        let code = octal.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        if let Some(code) = code {
-            plain.push(code);
-            rest = &after[3..];
-        } else {
-            plain.push(first);
-            rest = after;
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

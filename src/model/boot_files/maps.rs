@@ -1,6 +1,8 @@
 //! Files that a process has mapped for execution (`/proc/PID/maps`, proc_pid_maps(5)).
 #![forbid(unsafe_code)]
 
+use crate::model::seq_file::unescaped;
+
 /// A mapped file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mapped {
@@ -39,25 +41,6 @@ fn mapping(line: &[u8]) -> Option<Mapped> {
     Some(Mapped { path: unescaped(path), inode })
 }
 
-/// Three octal digits behind a backslash are a byte (`fs/seq_file.c: mangle_path()`).
-pub fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&first, after)) = rest.split_first() {
-        let byte = (first == b'\\').then(|| octal(after.get(..3)?)).flatten();
-        out.push(byte.unwrap_or(first));
-        rest = if byte.is_some() { after.get(3..).unwrap_or_default() } else { after };
-    }
-    out
-}
-
-fn octal(digits: &[u8]) -> Option<u8> {
-    digits.iter().try_fold(0_u8, |value, digit| {
-        let digit = digit.checked_sub(b'0').filter(|&digit| digit < 8)?;
-        value.checked_mul(8)?.checked_add(digit)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +63,5 @@ mod tests {
                 Mapped { path: b"/usr/bin/head".to_vec(), inode: 247_282 },
             ]
         );
-        assert_eq!(unescaped(b"\\7\\777\\08x\\"), b"\\7\\777\\08x\\");
     }
 }
