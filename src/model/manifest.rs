@@ -20,6 +20,7 @@ use std::fmt;
 
 use super::algo::HashAlgo;
 use super::hex;
+use super::program::Role;
 use super::verify::digest;
 
 /// Where a root keeps it.
@@ -67,6 +68,17 @@ impl Use {
 
     const fn bit(self) -> u8 {
         1 << self as u8
+    }
+}
+
+impl From<Role> for Use {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Script => Self::Script,
+            Role::Program => Self::Program,
+            Role::Loader => Self::Loader,
+            Role::Library => Self::Library,
+        }
     }
 }
 

@@ -7,7 +7,6 @@
 mod always;
 mod collection;
 mod kernel;
-mod linking;
 mod login;
 mod tree;
 mod units;

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Earlier, Facts, look_among};
-use super::loading::loading;
+use super::loading::Linking;
 use super::predict;
 use crate::model::guard::{Denial, Judge};
 use crate::model::manifest::{Entry, Manifest, Use, Uses};
@@ -13,7 +13,6 @@ use crate::model::policy::effective::Effective;
 use crate::model::policy::event::Appended;
 use crate::model::policy::profile::KernelProfile;
 use crate::model::prediction::{RuleReference, cause_in_words};
-use crate::model::program::Role;
 use crate::model::verify::Trust;
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::filesystem::Filesystems;
@@ -114,7 +113,12 @@ pub fn check(case: &Case<'_>) -> Checked {
     let mut filesystems = Filesystems::default();
     // In the initramfs nothing is asked about that would not keep the policy from being loaded.
     let all = case.depth == Depth::Content;
-    for entry in entries(case.root, case.manifest).iter().filter(|entry| all || entry.needed) {
+    let core =
+        if case.manifest.is_none_or(|manifest| manifest.entries().is_empty()) { core(case.root) } else { Vec::new() };
+    let known = case.manifest.map_or(&[][..], Manifest::entries);
+    let read = read(case.root, known);
+    let entries = known.iter().chain(&core).chain(&read);
+    for entry in entries.filter(|entry| all || entry.needed) {
         checked.files += 1;
         match look_at(case, entry, &judge, &mut filesystems, &mut checked.read) {
             Ok(None) => {}
@@ -140,32 +144,20 @@ pub fn check(case: &Case<'_>) -> Checked {
     checked
 }
 
-/// The manifest's files, or the core as it is found now; and what is read.
-fn entries(root: &Root, manifest: Option<&Manifest>) -> Vec<Entry> {
-    let mut entries = manifest.map_or_else(Vec::new, |manifest| manifest.entries().to_vec());
-    if entries.is_empty() {
-        entries = core(root);
-    }
-    let known: BTreeSet<&[u8]> = entries.iter().map(|entry| &entry.path[..]).collect();
+/// What is read of which the manifest knows nothing.
+fn read(root: &Root, known: &[Entry]) -> Vec<Entry> {
+    let known: BTreeSet<&[u8]> = known.iter().map(|entry| &entry.path[..]).collect();
     let read = READ.iter().filter(|path| !known.contains(path.as_bytes()) && root.exists(path));
-    let read: Vec<_> = read.map(|path| found_now(path.as_bytes(), Use::Read.into(), false)).collect();
-    entries.extend(read);
-    entries
+    read.map(|path| found_now(path.as_bytes(), Use::Read.into(), false)).collect()
 }
 
 /// Init, what starts services, and the shell, with all that they pull in.
 pub fn core(root: &Root) -> Vec<Entry> {
     let mut found = Vec::new();
+    let mut linking = Linking::new(root, Vec::new());
     for program in CORE.iter().filter(|program| root.exists(program)) {
-        for part in loading(root, program.as_bytes(), &[]).parts {
-            let one = match part.role {
-                Role::Program => Use::Program,
-                Role::Script => Use::Script,
-                Role::Loader => Use::Loader,
-                Role::Library => Use::Library,
-            };
-            found.push(found_now(&part.path, one.into(), true));
-        }
+        let parts = linking.execution(program.as_bytes()).parts;
+        found.extend(parts.iter().map(|part| found_now(&part.path, Use::from(part.role).into(), true)));
     }
     Manifest::new(found).entries().to_vec()
 }

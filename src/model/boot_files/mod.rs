@@ -5,12 +5,12 @@
 pub mod accounts;
 pub mod command;
 pub mod dlopen;
-pub mod helpers;
 pub mod maps;
 pub mod measured;
 pub mod modules;
 pub mod nss;
 pub mod pam;
+pub mod settings;
 pub mod shell;
 pub mod udev;
 pub mod unit;
@@ -83,11 +83,11 @@ mod tests {
             let _ = modules::loaded(&bytes);
             let _ = modules::Options::parse(&bytes);
             let _ = modules::Modules::parse(&bytes).with_needed(&bytes);
-            let _ = helpers::piped_program(&bytes);
-            let _ = helpers::setting(&bytes, b"kernel.modprobe");
-            let _ = helpers::request_key_programs(&bytes);
-            let _ = helpers::mounts(&bytes);
-            let _ = helpers::bus_service(&bytes);
+            let _ = settings::piped_program(&bytes);
+            let _ = settings::setting(&bytes, b"kernel.modprobe");
+            let _ = settings::request_key_programs(&bytes);
+            let _ = settings::mounts(&bytes);
+            let _ = settings::bus_service(&bytes);
             let _ = dlopen::alternatives(bytes.as_slice());
             let _ = dlopen::alternatives([&b"\x7fELF\x02\x01\x01"[..], &bytes].concat().as_slice());
         }

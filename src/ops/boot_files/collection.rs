@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::linking::Linking;
 use super::tree::Tree;
 use super::{BootFile, BootFiles};
 use crate::model::binfmt::Handler;
@@ -12,7 +11,7 @@ use crate::model::boot_files::shell::{self, Mention};
 use crate::model::manifest::{Use, Uses};
 use crate::model::program::{ElfKind, Role};
 use crate::model::report::Problem;
-use crate::ops::loading::{Gap, Loading};
+use crate::ops::loading::{Gap, Linking, Loading};
 use crate::sys::root::Root;
 
 /// Where programs are that are named without a folder (systemd's `DEFAULT_PATH`), and those that /sbin and /bin hold on
@@ -196,12 +195,7 @@ impl<'a> Collection<'a> {
     fn take(&mut self, loading: &Loading, core: bool, why: &str) {
         for (at, part) in loading.parts.iter().enumerate() {
             let Ok(image) = self.linking.image(&part.path) else { continue };
-            let one = match part.role {
-                Role::Script => Use::Script,
-                Role::Program => Use::Program,
-                Role::Loader => Use::Loader,
-                Role::Library => Use::Library,
-            };
+            let one = Use::from(part.role);
             if part.role == Role::Program && self.kind == ElfKind::default() {
                 self.kind = image.kind();
             }

@@ -11,7 +11,7 @@ use super::collection::{Collection, lossy};
 use super::tree::SETTINGS_LIMIT;
 use crate::model::boot_files::command::Command;
 use crate::model::boot_files::udev::Rules;
-use crate::model::boot_files::{helpers, maps, measured, modules};
+use crate::model::boot_files::{maps, measured, modules, settings};
 use crate::model::report::Problem;
 use crate::sys::processes;
 use crate::sys::root::Root;
@@ -55,7 +55,7 @@ pub(super) fn helpers(found: &mut Collection<'_>) {
     }
     let request_key = found.tree.layered(&["/etc/request-key.d", "/usr/share/request-key.d"], b".conf");
     for path in request_key.into_iter().chain([b"/etc/request-key.conf".to_vec()]) {
-        for program in helpers::request_key_programs(&found.tree.read(&path, SETTINGS_LIMIT).unwrap_or_default()) {
+        for program in settings::request_key_programs(&found.tree.read(&path, SETTINGS_LIMIT).unwrap_or_default()) {
             found.execute(&program, &format!("{} names it", lossy(&path)));
         }
     }
@@ -65,8 +65,8 @@ pub(super) fn helpers(found: &mut Collection<'_>) {
     for path in files {
         let text = found.tree.read(&path, SETTINGS_LIMIT).unwrap_or_default();
         let why = format!("{} names it", lossy(&path));
-        let core = helpers::setting(&text, b"kernel.core_pattern").and_then(helpers::piped_program);
-        let others = [&b"kernel.modprobe"[..], b"kernel.hotplug"].map(|name| helpers::setting(&text, name));
+        let core = settings::setting(&text, b"kernel.core_pattern").and_then(settings::piped_program);
+        let others = [&b"kernel.modprobe"[..], b"kernel.hotplug"].map(|name| settings::setting(&text, name));
         for program in others.into_iter().flatten().chain(core) {
             found.execute(program, &why);
         }
@@ -75,7 +75,7 @@ pub(super) fn helpers(found: &mut Collection<'_>) {
         return;
     }
     if let Some(pattern) = told(found, "core_pattern", processes::core_pattern())
-        && let Some(program) = helpers::piped_program(&pattern)
+        && let Some(program) = settings::piped_program(&pattern)
     {
         found.execute(program, WHY);
     }
@@ -153,8 +153,8 @@ pub(super) fn modules(found: &mut Collection<'_>, named: impl IntoIterator<Item 
 
 /// Helpers that mount(8), fsck(8) and mkfs(8) start for these types of file systems.
 pub(super) fn file_systems(found: &mut Collection<'_>, mut kinds: BTreeSet<Vec<u8>>) {
-    kinds.extend(helpers::mounts(&found.tree.settings("/etc/fstab").unwrap_or_default()));
-    for kind in kinds.iter().filter(|kind| helpers::is_name(kind)) {
+    kinds.extend(settings::mounts(&found.tree.settings("/etc/fstab").unwrap_or_default()));
+    for kind in kinds.iter().filter(|kind| settings::is_name(kind)) {
         for prefix in ["mount.", "umount.", "fsck."] {
             let name = [prefix.as_bytes(), kind].concat();
             found.program(&name, &[], &format!("a file system of type {}", lossy(kind)));

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::collection::{Collection, lossy};
-use super::linking::FOLDERS;
 use crate::model::boot_files::{accounts, nss, pam};
+use crate::ops::loading::FOLDERS;
 
 /// Where PAM services are; the first that has one counts.
 const PAM: [&str; 3] = ["/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d"];

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::collection::{Collection, lossy};
 use super::tree::{SETTINGS_LIMIT, Tree};
 use crate::model::boot_files::command::{Command, words};
-use crate::model::boot_files::helpers::{BusService, bus_service};
+use crate::model::boot_files::settings::{BusService, bus_service};
 use crate::model::boot_files::unit::{Unit, UnitName, specified};
 
 /// Where units are, of which earlier ones win (systemd.unit(5), "UNIT FILE LOAD PATH").

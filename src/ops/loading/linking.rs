@@ -1,5 +1,4 @@
-//! What many programs and libraries pull in. The same answers as [`loading`](crate::ops::loading::loading) gives for one
-//! program, but each file is read once for all of them, and a library can be asked for too.
+//! What programs and libraries pull in: each file is read once, however many want it.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,11 +13,12 @@ use rustix::fs::OFlags;
 use crate::model::binfmt::{Handler, handler};
 use crate::model::boot_files::dlopen;
 use crate::model::program::{DEPTH, Elf, ElfKind, HEAD, LoaderCache, Role, elf, script_interpreter};
-use crate::ops::loading::{Gap, Loading, Part};
 use crate::sys::root::Root;
 
+use super::{Gap, Loading, Part};
+
 /// Folders in which ld.so looks last, the machine's own first where a distribution has such.
-pub(super) const FOLDERS: [&str; 8] = [
+pub(in crate::ops) const FOLDERS: [&str; 8] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
     "/lib/aarch64-linux-gnu",
@@ -42,22 +42,22 @@ const PASSING: [i64; 5] = [0x9fa0, 0x6265_6572, 0x0102_1994, 0x8584_58f6, 0x1cd1
 
 /// A regular file that was opened.
 #[derive(Debug)]
-pub(super) struct Image {
+pub(in crate::ops) struct Image {
     /// Its path, links resolved, as the root sees it.
-    pub(super) path: Vec<u8>,
+    pub(in crate::ops) path: Vec<u8>,
     /// It is there at the next boot too.
-    pub(super) lasts: bool,
+    pub(in crate::ops) lasts: bool,
     /// Somebody may execute it.
-    pub(super) is_executable: bool,
+    pub(in crate::ops) is_executable: bool,
     /// Libraries that it says it may open while it runs, each by its names.
-    pub(super) opens: Vec<Vec<Vec<u8>>>,
+    pub(in crate::ops) opens: Vec<Vec<Vec<u8>>>,
     head: Vec<u8>,
     elf: Result<Option<Elf>, String>,
 }
 
 /// Reads files of a root, each once.
 #[derive(Debug)]
-pub(super) struct Linking<'a> {
+pub(in crate::ops) struct Linking<'a> {
     root: &'a Root,
     handlers: Vec<Handler>,
     cache: Option<LoaderCache>,
@@ -95,7 +95,7 @@ struct Search {
 }
 
 impl<'a> Linking<'a> {
-    pub(super) fn new(root: &'a Root, handlers: Vec<Handler>) -> Self {
+    pub(in crate::ops) fn new(root: &'a Root, handlers: Vec<Handler>) -> Self {
         let cache = root.read(CACHE, CACHE_LIMIT).ok().and_then(|bytes| LoaderCache::parse(&bytes));
         let preloaded = root.read(PRELOAD, PRELOAD_LIMIT).unwrap_or_default();
         let preloaded = preloaded.split(|byte| b" \t\n:".contains(byte)).filter(|name| !name.is_empty());
@@ -105,7 +105,7 @@ impl<'a> Linking<'a> {
     }
 
     /// The file at a path, links followed.
-    pub(super) fn image(&mut self, path: &[u8]) -> Result<Rc<Image>, Rc<str>> {
+    pub(in crate::ops) fn image(&mut self, path: &[u8]) -> Result<Rc<Image>, Rc<str>> {
         if let Some(known) = self.asked.get(path) {
             return known.clone();
         }
@@ -138,7 +138,7 @@ impl<'a> Linking<'a> {
     }
 
     /// What executing this path pulls in.
-    pub(super) fn execution(&mut self, path: &[u8]) -> Loading {
+    pub(in crate::ops) fn execution(&mut self, path: &[u8]) -> Loading {
         let mut search = Search::default();
         self.execute(path, &mut search);
         search.found
@@ -194,7 +194,7 @@ impl<'a> Linking<'a> {
 
     /// What mapping a library pulls in, itself included; the path is that of a file, the name one that is looked for as
     /// a program of this kind would.
-    pub(super) fn mapping(&mut self, name: &[u8], kind: ElfKind) -> Loading {
+    pub(in crate::ops) fn mapping(&mut self, name: &[u8], kind: ElfKind) -> Loading {
         let mut search = Search::default();
         let found = if name.contains(&b'/') {
             self.image(name).map(|image| vec![image])
@@ -318,12 +318,12 @@ impl Search {
 
 impl Image {
     /// What it is for; of what is no ELF file, nothing.
-    pub(super) fn kind(&self) -> ElfKind {
+    pub(in crate::ops) fn kind(&self) -> ElfKind {
         self.elf().map_or(ElfKind::default(), |elf| elf.kind)
     }
 
     /// Whether it is an ELF file, and then whether one that is executed: it names a loader.
-    pub(super) fn names_loader(&self) -> Option<bool> {
+    pub(in crate::ops) fn names_loader(&self) -> Option<bool> {
         self.elf().map(|elf| elf.loader.is_some())
     }
 
