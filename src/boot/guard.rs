@@ -72,10 +72,7 @@ fn verdict(path: &str, checked: &Checked) -> Result<(), Problem> {
 
 fn told(refused: &Refused) -> Problem {
     let path = String::from_utf8_lossy(&refused.path);
-    let rule = refused.rule.as_ref().map_or_else(String::new, |rule| {
-        let line = rule.line.map_or_else(String::new, |line| format!(":{line}"));
-        format!(" ({}{line}: {})", rule.origin, rule.text)
-    });
+    let rule = refused.rule.as_ref().map_or_else(String::new, |rule| format!(" ({}: {})", rule.place(), rule.text));
     let next = if path.starts_with('/') && path != "/run" {
         format!("imactl relabel {}", quote(&path))
     } else {

@@ -3,7 +3,6 @@
 
 use crate::model::cert::Certificate;
 use crate::model::config::Config;
-use crate::model::plan::State;
 use crate::model::policy::outline::Outline;
 use crate::model::report::{PolicyOutcome, Problem};
 use crate::model::verify::Trust;
@@ -34,6 +33,7 @@ pub(super) fn check(
     let file = policy::read(root, path, &trust)
         .map_err(|why| Problem::new(format!("{path} cannot be read: {why}"), format!("ls -lZ {path}")))?;
     let Some(file) = file else { return Ok(None) };
+    let unsigned = file.lacks_signature();
     report.exists = true;
     report.sha256 = Some(file.sha256);
     let outline = file.outline.map_err(|error| {
@@ -57,11 +57,7 @@ pub(super) fn check(
             format!("put the certificate of your packages' signer into {}", config.keys.dir),
         ));
     }
-    if config.policy.require_signature && file.label.state != State::Good {
-        let why = match file.label.state {
-            State::Foreign => file.label.reason.replace("no package owns it, and ", ""),
-            _ => file.label.reason,
-        };
+    if let Some(why) = unsigned.filter(|_| config.policy.require_signature) {
         return Err(Problem::new(
             format!("{path} is not loaded: it is not signed by a key of the .ima keyring: {why}"),
             format!(

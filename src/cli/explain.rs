@@ -167,7 +167,7 @@ fn verdict(files: &[&FilePrediction]) -> String {
     put(&mut text, format_args!("{verdict}{hook}: {}\n", first.why));
     if let Some(rule) = &first.rule {
         let line = rule.line.map(|line| line.to_string()).unwrap_or_default();
-        let place = if line.is_empty() { rule.origin.clone() } else { format!("{}:{line}", rule.origin) };
+        let place = rule.place();
         let gutter = " ".repeat(line.len());
         let carets = "^".repeat(rule.text.chars().count());
         put(&mut text, format_args!("  {gutter}--> {place}\n  {line} | {}\n  {gutter} | {carets}\n", rule.text));

@@ -85,10 +85,7 @@ fn of_file(file: &RefusedFile) -> String {
         (false, false) => "",
     };
     let mut text = format!("- {path}{core}: {why}\n");
-    let rule = rule.as_ref().map(|rule| {
-        let line = rule.line.map_or_else(String::new, |line| format!(":{line}"));
-        format!("{}{line}: {}", rule.origin, rule.text)
-    });
+    let rule = rule.as_ref().map(|rule| format!("{}: {}", rule.place(), rule.text));
     let rows = [
         ("Needed for", needed_for.as_ref()),
         ("Package", package.as_ref()),

@@ -69,9 +69,5 @@ fn show(report: &DiffReport) -> Result<(), Failure> {
 /// The rule that makes the difference: the one that denies, now or before.
 fn place(file: &FileDiff) -> String {
     let rule = if file.after.allowed { &file.before.rule } else { &file.after.rule };
-    let place = |rule: &RuleReference| match rule.line {
-        Some(line) => format!("{}:{line}", rule.origin),
-        None => rule.origin.clone(),
-    };
-    rule.as_ref().map(place).unwrap_or_default()
+    rule.as_ref().map(RuleReference::place).unwrap_or_default()
 }

@@ -76,6 +76,13 @@ pub struct RuleReference {
     pub text: String,
 }
 
+impl RuleReference {
+    /// `FILE:LINE`, or where else it comes from.
+    pub fn place(&self) -> String {
+        self.line.map_or_else(|| self.origin.clone(), |line| format!("{}:{line}", self.origin))
+    }
+}
+
 /// A cause in words that can follow "denied: ".
 pub const fn cause_in_words(cause: Cause) -> &'static str {
     match cause {

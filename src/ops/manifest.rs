@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 use super::boot_files::{BootFile, BootFiles};
 use crate::model::label::Label;
@@ -13,11 +13,10 @@ use crate::model::manifest::{Entry, LIMIT, Manifest, PATH};
 use crate::model::plan::{self, Facts, State};
 use crate::model::report::Problem;
 use crate::model::verify::{Trust, Verifier};
-use crate::sys::durable;
 use crate::sys::file::{Identity, OpenError, OpenFile};
 use crate::sys::proofs::{self, Proofs, Sighting};
 use crate::sys::root::Root;
-use crate::sys::state_dir::{self, make_folders};
+use crate::sys::state_dir;
 
 /// The command that makes the manifest anew.
 const MAKE: &str = "imactl check --next-boot";
@@ -87,14 +86,9 @@ pub fn write(root: &Root, manifest: &Manifest) -> Result<bool, Problem> {
     if root.read(PATH, LIMIT).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
-    let (folder, name) = PATH.rsplit_once('/').unwrap_or(("/", PATH));
-    let write = || {
-        make_folders(root, folder, Mode::RWXU)?;
-        let dir = root.open_dir(folder)?;
-        durable::replace(&Root::fd_path(&dir).join(name), &bytes)
-    };
+    let (folder, _) = PATH.rsplit_once('/').unwrap_or(("/", PATH));
     let shown = || root.path().join(Path::new(folder).strip_prefix("/").unwrap_or(Path::new(folder)));
-    write().map(|()| true).map_err(|error| {
+    state_dir::replace(root, PATH, &bytes).map(|()| true).map_err(|error| {
         let shown = shown();
         Problem::new(
             format!("the manifest cannot be written to {}: {error}", shown.display()),

@@ -19,7 +19,7 @@ use super::keys::Keys;
 use super::status::BOOT_REPORT;
 use super::{boot_files, configuration, facts, in_force, keys, manifest, policy};
 use crate::model::algo::HashAlgo;
-use crate::model::boot_entry::menu::{Entries, entries};
+use crate::model::boot_entry::menu::{Entries, Files, entries};
 use crate::model::boot_entry::version_of_name;
 use crate::model::boot_switches::Switches;
 use crate::model::cert::hex;
@@ -31,7 +31,7 @@ use crate::model::manifest::Manifest;
 use crate::model::next_boot::{
     BootKernel, KernelFacts, LISTED, Loads, NextBoot, Outcome, PolicyFacts, findings, summarize,
 };
-use crate::model::plan::{Content as _, State};
+use crate::model::plan::Content as _;
 use crate::model::policy::builtin::Boot;
 use crate::model::policy::effective::Effective;
 use crate::model::policy::inode::Inode;
@@ -87,23 +87,25 @@ pub fn check_policy(root: &Root, path: &str) -> Answer {
     check_with(root, None, &config, problems)
 }
 
-fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Vec<Problem>) -> Answer {
-    let began = clock::since_boot_us();
-    let found = keys::gather(root, &config.keys.dir);
-    problems.extend(found.problems.iter().cloned());
-    let (files, unread) = boot_entries::find(root);
-    problems.extend(unread);
-    let own_line = if root.is_running() { kernel::command_line_text().unwrap_or_default() } else { String::new() };
-    let Entries { entries, default } = entries(&files, &own_line);
-    let secure_boot = root.is_running() && kernel::secure_boot().ok().flatten().unwrap_or(false);
-    let armed = Armed::gather(root, config, &found);
-    problems.extend(armed.unread.iter().cloned());
-    let mut judged = Judged { root, config, keys: &found, armed: &armed, files: None, cases: Vec::new() };
-    let mut images = Images::new(root, files.partitions, read(root).ok().flatten());
+/// What can be booted, each with what its initramfs holds, as far as that is known; no policy is looked at.
+pub fn bootable(root: &Root) -> Vec<(BootKernel, Option<Contents>)> {
+    let (files, _) = boot_entries::find(root);
+    let mut images = Images::new(root, files.partitions.clone(), read(root).ok().flatten());
+    booted(&files, &own_line(root), &mut images, None)
+}
+
+/// The kernels of the boot entries; `only`: those with this release.
+fn booted(
+    files: &Files,
+    own_line: &str,
+    images: &mut Images<'_>,
+    only: Option<&str>,
+) -> Vec<(BootKernel, Option<Contents>)> {
+    let Entries { entries, default } = entries(files, own_line);
     let mut kernels = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         let Some(image) = images.of(entry) else { continue };
-        let mut release = image.release.clone().unwrap_or_default();
+        let mut release = image.release.unwrap_or_default();
         if release.is_empty() {
             release =
                 entry.version.clone().or_else(|| version_of_name(&entry.kernel).map(str::to_owned)).unwrap_or_default();
@@ -112,23 +114,45 @@ fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Ve
         if only.is_some_and(|only| !named.into_iter().any(|name| name == only)) {
             continue;
         }
-        let line = image.command_line.clone().unwrap_or_else(|| entry.options.clone());
-        let mut booted = BootKernel {
-            title: image.title.clone().or_else(|| entry.title.clone()),
+        let booted = BootKernel {
+            title: image.title.or_else(|| entry.title.clone()),
             entry: entry.file.clone(),
             is_default: default.map(|default| default == place),
-            kernel: image.kernel.clone(),
-            initrds: image.initrds.clone(),
-            command_line: line,
+            kernel: image.kernel,
+            initrds: image.initrds,
+            command_line: image.command_line.unwrap_or_else(|| entry.options.clone()),
+            problems: image.problem.into_iter().collect(),
             release,
             ..BootKernel::default()
         };
-        booted.problems.extend(image.problem.clone());
-        judged.kernel(&mut booted, image.contents.as_ref(), secure_boot);
+        kernels.push((booted, image.contents));
+    }
+    kernels
+}
+
+fn own_line(root: &Root) -> String {
+    if root.is_running() { kernel::command_line_text().unwrap_or_default() } else { String::new() }
+}
+
+fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Vec<Problem>) -> Answer {
+    let began = clock::since_boot_us();
+    let found = keys::gather(root, &config.keys.dir);
+    problems.extend(found.problems.iter().cloned());
+    let (files, unread) = boot_entries::find(root);
+    problems.extend(unread);
+    let own_line = own_line(root);
+    let secure_boot = root.is_running() && kernel::secure_boot().ok().flatten().unwrap_or(false);
+    let armed = Armed::gather(root, config, &found);
+    problems.extend(armed.unread.iter().cloned());
+    let mut judged = Judged { root, config, keys: &found, armed: &armed, files: None, cases: Vec::new() };
+    let mut images = Images::new(root, files.partitions.clone(), read(root).ok().flatten());
+    let mut kernels = Vec::new();
+    for (mut booted, contents) in booted(&files, &own_line, &mut images, only) {
+        judged.kernel(&mut booted, contents.as_ref(), secure_boot);
         kernels.push(booted);
     }
     // Whoever hands kernels to a machine from outside (a network, a hypervisor) leaves no boot entry on it.
-    if entries.is_empty() && only.is_none() && root.is_running() {
+    if kernels.is_empty() && only.is_none() && root.is_running() {
         let mut booted = BootKernel {
             release: kernel::release(),
             title: Some("the kernel that runs".to_owned()),
@@ -188,19 +212,7 @@ impl Armed {
         match policy::read(root, path, &found.trust) {
             Ok(Some(file)) => {
                 armed.facts.exists = true;
-                armed.facts.problem = if let Err(error) = &file.outline {
-                    let what = format!("{path}: {error}; the kernel would drop it whole");
-                    Some(Problem::new(what, format!("imactl policy check {path}")))
-                } else if config.policy.require_signature && file.label.state != State::Good {
-                    let reason = file.label.reason.replace("no package owns it, and ", "");
-                    let what = format!("{path} is not signed by a key that will be in the keyring: {reason}");
-                    let next = format!(
-                        "sign it: evmctl ima_sign --key KEY {path}, or copy a signed one (cp --preserve=xattr)"
-                    );
-                    Some(Problem::new(what, next))
-                } else {
-                    None
-                };
+                armed.facts.problem = file.fault(path, config.policy.require_signature);
                 armed.sha256 = Some(file.sha256);
                 armed.file = Some((path.clone(), file.bytes));
             }

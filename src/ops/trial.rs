@@ -12,8 +12,7 @@ use crate::model::trial::{Attempts, Candidate, Confirmed, PATH, RolledBack, Stat
 use crate::model::{cert::Certificate, manifest};
 use crate::sys::attempts::FOLDER;
 use crate::sys::root::Root;
-use crate::sys::state_dir::make_folders;
-use crate::sys::{clock, durable};
+use crate::sys::{clock, state_dir};
 
 pub use check::{Checked, check};
 pub use confirmed_policy::{CONFIRMED_POLICY, fallback};
@@ -58,15 +57,7 @@ fn machine_id(root: &Root) -> Result<String, Problem> {
 
 /// Writes the state, durably.
 fn write_state(root: &Root, state: &State) -> Result<(), Problem> {
-    let write = || {
-        make_folders(root, FOLDER, rustix::fs::Mode::RWXU)?;
-        let dir = root.open_dir(FOLDER)?;
-        durable::replace(
-            &Root::fd_path(&dir).join(PATH.trim_start_matches(FOLDER).trim_start_matches('/')),
-            &state.to_bytes(),
-        )
-    };
-    write().map_err(|error: io::Error| {
+    state_dir::replace(root, PATH, &state.to_bytes()).map_err(|error| {
         Problem::new(format!("{PATH} cannot be written: {error}"), format!("df -h {FOLDER}; findmnt -T {FOLDER}"))
     })
 }

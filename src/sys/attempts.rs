@@ -12,8 +12,10 @@ use rustix::fs::{AtFlags, IFlags, Mode, OFlags};
 
 /// The folder, as its root sees it.
 pub const FOLDER: &str = "/etc/imad/state";
-/// The file's name in it.
-pub const NAME: &str = "attempts";
+/// The file, as its root sees it.
+pub const PATH: &str = "/etc/imad/state/attempts";
+/// Its name in the folder.
+const NAME: &str = "attempts";
 
 const PARTIAL: &str = ".attempts.partial";
 const SLOT: usize = 4096;

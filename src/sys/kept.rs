@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
@@ -15,6 +14,8 @@ use super::root::Root;
 pub struct NewFile<'a> {
     /// The content.
     pub bytes: &'a [u8],
+    /// User and group, where not those of this process.
+    pub owner: Option<(u32, u32)>,
     /// Permission bits.
     pub mode: u32,
     /// Names and values.
@@ -72,6 +73,10 @@ pub fn put(root: &Root, path: &str, new: &NewFile<'_>) -> io::Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(&dir, &*partial, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(new.bytes)?;
+        // The owner first: a change of owner may take mode bits away.
+        if let Some((user, group)) = new.owner {
+            std::os::unix::fs::fchown(&file, Some(user), Some(group))?;
+        }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(new.mode))?;
         // Last: a write to a file with a label would make it stale, were it appraised.
         for (name, value) in new.xattrs {
@@ -139,11 +144,6 @@ pub fn is_file(root: &Root, path: &str) -> bool {
         .is_ok_and(|fd| File::from(fd).metadata().is_ok_and(|metadata| metadata.is_file()))
 }
 
-/// What this process sees of a root's file, for programs that are given its path.
-pub fn host_path(root: &Root, path: &str) -> std::path::PathBuf {
-    if root.is_running() { Path::new(path).to_owned() } else { root.path().join(path.trim_start_matches('/')) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
@@ -157,7 +157,7 @@ mod tests {
         let path = dir.path().join("policy");
         std::fs::write(&path, "old").unwrap();
         let before = std::fs::metadata(&path).unwrap();
-        let new = NewFile { bytes: b"new", mode: 0o640, xattrs: &[("user.label", vec![3, 2])] };
+        let new = NewFile { bytes: b"new", owner: None, mode: 0o640, xattrs: &[("user.label", vec![3, 2])] };
 
         keep(&root, "/policy", "/.kept").unwrap();
         // Killed here, setup has changed nothing, and there is nothing to put back.
@@ -190,7 +190,7 @@ mod tests {
         std::fs::write(dir.path().join("image"), "old").unwrap();
         let before = std::fs::metadata(dir.path().join("image")).unwrap();
         copy(&root.open_dir("/").unwrap(), "image", ".kept").unwrap();
-        put(&root, "/image", &NewFile { bytes: b"new", mode: 0o600, xattrs: &[] }).unwrap();
+        put(&root, "/image", &NewFile { bytes: b"new", owner: None, mode: 0o600, xattrs: &[] }).unwrap();
         assert!(put_back(&root, "/image", "/.kept").unwrap());
         let after = std::fs::metadata(dir.path().join("image")).unwrap();
         assert_eq!((after.mtime(), after.mtime_nsec()), (before.mtime(), before.mtime_nsec()));

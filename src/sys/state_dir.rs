@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::durable;
 use super::root::Root;
 
 /// The folder, as its root sees it.
@@ -122,6 +123,14 @@ impl StateDir {
 
 fn partial(name: &str) -> String {
     format!(".{name}.partial")
+}
+
+/// Replaces a file of a root, durably, and makes the folder that it is in where that is missing: for root alone.
+pub fn replace(root: &Root, path: &str, content: &[u8]) -> io::Result<()> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    make_folders(root, folder, Mode::RWXU)?;
+    let dir = root.open_dir(folder)?;
+    durable::replace(&Root::fd_path(&dir).join(name), content)
 }
 
 /// Makes a folder of a root and those above it, where they are missing.

@@ -18,15 +18,11 @@ struct Lacking {
 
 /// Builds the images that lack it, each beside the one that is there, which is kept.
 pub(super) fn build(request: &Request<'_>, recorder: &mut Recorder<'_>) -> Said {
-    let answer = next_boot::check(request.root, None).report;
     let mut notes = Vec::new();
     let mut lacking: Vec<Lacking> = Vec::new();
     let mut good = 0;
-    for kernel in &answer.kernels {
-        let contents = |path: &String| answer.images.iter().find(|image| &image.path == path);
-        let known: Vec<_> = kernel.initrds.iter().filter_map(contents).collect();
-        let has = known.iter().any(|image| image.contents.imad_boot && image.contents.imad_boot_starts);
-        if has {
+    for (kernel, contents) in &next_boot::bootable(request.root) {
+        if contents.as_ref().is_some_and(|contents| contents.imad_boot && contents.imad_boot_starts) {
             good += 1;
         } else if let [.., image] = &kernel.initrds[..] {
             let is_new = !lacking.iter().any(|known| &known.image == image);
@@ -65,7 +61,7 @@ fn rebuild(request: &Request<'_>, lacking: &Lacking, recorder: &mut Recorder<'_>
         Problem::new(format!("{image} cannot be built: {why}"), format!("dracut --force {image} {release}"))
     };
     let mut dracut = Command::new("dracut");
-    dracut.args(["--force", "--quiet", "--kver", release]).arg(kept::host_path(request.root, &made));
+    dracut.args(["--force", "--quiet", "--kver", release]).arg(&made);
     let output = dracut.stdin(Stdio::null()).output().map_err(|error| no(format!("dracut: {error}")))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

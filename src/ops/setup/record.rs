@@ -7,13 +7,13 @@ use rustix::fs::Mode;
 
 use crate::model::report::Problem;
 use crate::model::setup::{Change, RECORD, Record, VERSION, kept_beside};
+use crate::sys::attempts::FOLDER;
 use crate::sys::kept::{self, NewFile};
 use crate::sys::root::Root;
 use crate::sys::{clock, state_dir};
 
 /// No record is longer.
 const LIMIT: u64 = 1 << 24;
-const FOLDER: &str = "/etc/imad/state";
 
 /// Writes files and remembers what was there.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl<'a> Recorder<'a> {
     pub(super) fn save(&self) -> io::Result<()> {
         let mut json = serde_json::to_vec_pretty(&self.record)?;
         json.push(b'\n');
-        kept::put(self.root, RECORD, &NewFile { bytes: &json, mode: 0o600, xattrs: &[] })
+        kept::put(self.root, RECORD, &NewFile { bytes: &json, owner: None, mode: 0o600, xattrs: &[] })
     }
 
     /// Puts a file's replacement on record and keeps what is there.

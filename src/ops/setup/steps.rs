@@ -7,7 +7,6 @@ use super::record::Recorder;
 use super::{Request, failed};
 use crate::model::cert::{Certificate, Refusal};
 use crate::model::config::Config;
-use crate::model::explain::quote;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
@@ -126,7 +125,7 @@ fn certificate(
         return Ok(None);
     }
     if !request.dry_run {
-        let new = NewFile { bytes: certificate.der(), mode: 0o644, xattrs: &[] };
+        let new = NewFile { bytes: certificate.der(), owner: None, mode: 0o644, xattrs: &[] };
         recorder
             .put(&target, &new)
             .map_err(|error| Problem::new(format!("{target} cannot be written: {error}"), "run it as root"))?;
@@ -153,18 +152,12 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
     let file = policy_file::read(root, &path, &found.trust)
         .map_err(|why| Problem::new(format!("{path} cannot be read: {why}"), "run it as root"))?
         .ok_or_else(|| Problem::new(format!("{path} is not there"), "imactl policy list"))?;
-    let outline = file.outline.map_err(|error| {
-        Problem::new(format!("{path}: {error}; the kernel would drop it whole"), format!("imactl policy check {path}"))
-    })?;
-    if config.policy.require_signature && file.label.state != State::Good {
-        let reason = file.label.reason.replace("no package owns it, and ", "");
-        return Err(Problem::new(
-            format!("{path} is not signed by a key that will be in the keyring: {reason}"),
-            format!("sign it: evmctl ima_sign --key KEY {}", quote(&path)),
-        ));
+    if let Some(problem) = file.fault(&path, config.policy.require_signature) {
+        return Err(problem);
     }
+    let rules = file.outline.map_or_else(|_| Vec::new(), |outline| outline.rules);
     let mut notes = Vec::new();
-    if !outline.rules.iter().any(|(_, rule)| refuses_files(rule.as_bytes())) {
+    if !rules.iter().any(|(_, rule)| refuses_files(rule.as_bytes())) {
         notes.push(Problem::new(format!("{path} measures and refuses no file"), "imactl policy list"));
     }
     let open = OpenFile::open_following(root, path.as_bytes());
@@ -175,7 +168,7 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
         let value = value.map_err(|error| Problem::new(format!("{path}: {name}: {error}"), "run it as root"))?;
         xattrs.extend(value.map(|value| (name, value)));
     }
-    let candidate = Candidate { name: (*name).to_owned(), path, bytes: file.bytes, xattrs, rules: outline.rules.len() };
+    let candidate = Candidate { name: (*name).to_owned(), path, bytes: file.bytes, xattrs, rules: rules.len() };
     Ok((candidate, notes))
 }
 
@@ -256,7 +249,7 @@ pub(super) fn arm(request: &Request<'_>, config: &Config, candidate: &Candidate,
     if request.dry_run {
         return Said::done(true, format!("{path} would be {}", candidate.name));
     }
-    let new = NewFile { bytes: &candidate.bytes, mode: 0o644, xattrs: &candidate.xattrs };
+    let new = NewFile { bytes: &candidate.bytes, owner: None, mode: 0o644, xattrs: &candidate.xattrs };
     if let Err(error) = recorder.put(path, &new) {
         return failed(format!("{path} cannot be written: {error}"), "run it as root; df /etc");
     }

@@ -18,9 +18,9 @@ use crate::sys::{kept, securityfs};
 /// What imad itself made in `/etc/imad/state`, beside the record.
 const STATE: [&str; 4] = [
     crate::model::manifest::PATH,
-    "/etc/imad/state/trial.json",
-    "/etc/imad/state/attempts",
-    "/etc/imad/state/confirmed-policy",
+    crate::model::trial::PATH,
+    crate::sys::attempts::PATH,
+    crate::ops::trial::CONFIRMED_POLICY,
 ];
 /// How long to wait for whoever writes labels now.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,25 +1,19 @@
 //! The copy of the last confirmed policy, with the labels that the kernel asks for when it is loaded in another's place.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::fchown;
-
-use rustix::fs::{AtFlags, Mode, OFlags, XattrFlags};
+use std::io;
 
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::report::Problem;
 use crate::model::trial::{State, Sum};
 use crate::sys::attempts::FOLDER;
 use crate::sys::file::{OpenError, OpenFile};
+use crate::sys::kept::{self, NewFile};
 use crate::sys::root::Root;
 
 /// Where the copy is.
 pub const CONFIRMED_POLICY: &str = "/etc/imad/state/confirmed-policy";
 
-const NAME: &str = "confirmed-policy";
-const PARTIAL: &str = ".confirmed-policy.partial";
 /// No policy is longer.
 const LIMIT: u64 = 1 << 22;
 /// `EVM_XATTR_PORTABLE_DIGSIG`: the one that says nothing of the inode, so that it holds for a copy too.
@@ -71,39 +65,15 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn put(&self, root: &Root) -> io::Result<()> {
-        let dir = root.open_dir(FOLDER)?;
         if self.is_there(root) {
             return Ok(());
         }
-        let remove = || match rustix::fs::unlinkat(&dir, PARTIAL, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(io::Error::from(error)),
-        };
-        let write = || {
-            remove()?;
-            self.write(&dir)?;
-            rustix::fs::renameat(&dir, PARTIAL, &dir, NAME)?;
-            rustix::fs::fsync(&dir)?;
-            if self.is_there(root) { Ok(()) } else { Err(io::Error::other("what was written is not read back")) }
-        };
-        write().inspect_err(|_| {
-            // What failed is reported; that its left-over cannot be removed either adds nothing.
-            remove().unwrap_or_default();
-        })
-    }
-
-    fn write(&self, dir: &OwnedFd) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(dir, PARTIAL, flags, Mode::RUSR | Mode::WUSR)?);
-        file.write_all(self.bytes)?;
-        fchown(&file, Some(self.owner.0), Some(self.owner.1))?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(self.mode & 0o7777))?;
-        for (name, value) in [(XATTR_IMA, self.label), (XATTR_EVM, self.evm)] {
-            if let Some(value) = value {
-                rustix::fs::fsetxattr(&file, name, value, XattrFlags::empty())?;
-            }
-        }
-        file.sync_all()
+        let named = [(XATTR_IMA, self.label), (XATTR_EVM, self.evm)];
+        let xattrs: Vec<_> = named.into_iter().filter_map(|(name, value)| Some((name, value?.to_vec()))).collect();
+        let mode = self.mode & 0o7777;
+        let new = NewFile { bytes: self.bytes, owner: Some(self.owner), mode, xattrs: &xattrs };
+        kept::put(root, CONFIRMED_POLICY, &new)?;
+        if self.is_there(root) { Ok(()) } else { Err(io::Error::other("what was written is not read back")) }
     }
 
     /// Whether the copy is there already, so that a confirmed boot writes nothing anew.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::report::Problem;
 use crate::model::trial::{Attempts, RecordError};
-use crate::sys::attempts::{self, FOLDER, NAME};
+use crate::sys::attempts::{self, FOLDER, PATH};
 use crate::sys::efi_variable;
 use crate::sys::remount::Mount;
 use crate::sys::root::Root;
@@ -52,15 +52,13 @@ pub(super) fn read(root: &Root) -> (Option<Attempts>, Vec<Problem>) {
                 && let Some(&error) =
                     slots.iter().filter_map(|slot| slot.as_ref().err()).find(|error| **error != RecordError::Empty)
             {
-                problems.push(damaged(&format!("{FOLDER}/{NAME}"), error));
+                problems.push(damaged(PATH, error));
             }
             records.extend(slots.into_iter().flatten());
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => problems.push(Problem::new(
-            format!("{FOLDER}/{NAME} cannot be read: {error}"),
-            format!("run it as root; ls -l {FOLDER}/{NAME}"),
-        )),
+        Err(error) => problems
+            .push(Problem::new(format!("{PATH} cannot be read: {error}"), format!("run it as root; ls -l {PATH}"))),
     }
     (Attempts::newest(records), problems)
 }
@@ -89,7 +87,7 @@ pub fn record(root: &Root, record: &Attempts) -> Result<Recorded, Problem> {
     };
     in_file(root, &bytes).map_err(|why| {
         Problem::new(
-            format!("an attempt cannot be recorded so that it lasts: {no_efi}; {FOLDER}/{NAME}: {why}"),
+            format!("an attempt cannot be recorded so that it lasts: {no_efi}; {PATH}: {why}"),
             format!("give {FOLDER} a file system that lasts and has room (findmnt -T {FOLDER}; df -h {FOLDER})"),
         )
     })
@@ -104,8 +102,7 @@ fn also_in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, Problem> {
         return Ok(Recorded { store: String::new(), problems: Vec::new() });
     }
     in_file(root, bytes).map_err(|why| {
-        let place = format!("{FOLDER}/{NAME}");
-        Problem::new(format!("{place} holds an older record than the EFI variable: {why}"), format!("rm {place}"))
+        Problem::new(format!("{PATH} holds an older record than the EFI variable: {why}"), format!("rm {PATH}"))
     })
 }
 
@@ -128,7 +125,7 @@ fn in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, String> {
     });
     written.map_err(|error| error.to_string())?;
     let how = if mount.is_read_only() { format!(", {place} mounted read-write for it") } else { String::new() };
-    Ok(Recorded { store: format!("{FOLDER}/{NAME} ({}{how})", mount.kind), problems: problem.into_iter().collect() })
+    Ok(Recorded { store: format!("{PATH} ({}{how})", mount.kind), problems: problem.into_iter().collect() })
 }
 
 /// Overwrites the older of the two places, or makes the file; then reads it back.
