@@ -16,6 +16,15 @@ pub(crate) fn keys() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
+/// Signs a file with the test key of this name, by evmctl: its `security.ima`.
+pub(crate) fn sign(file: &Path, name: &str) {
+    let key = |kind: &str| keys().join(format!("{name}.{kind}"));
+    let mut evmctl = Command::new("evmctl");
+    evmctl.args(["ima_sign", "--hashalgo", "sha256", "--key"]).arg(key("key"));
+    evmctl.arg("--keyid-from-cert").arg(key("pem")).arg(file);
+    run(evmctl);
+}
+
 /// An example program of this package, which `cargo test` has built.
 pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();

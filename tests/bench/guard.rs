@@ -9,7 +9,6 @@ mod machine;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use imad::model::cert::Certificate;
@@ -34,7 +33,7 @@ fn main() {
     let root = Root::open(folder.path()).unwrap();
     let keys = machine::keys();
     let trust = Trust::new([Certificate::parse(&std::fs::read(keys.join("ima.der")).unwrap()).unwrap()]);
-    let manifest = make(folder.path(), &root, &keys);
+    let manifest = make(folder.path(), &root);
     let kernel = KernelProfile::default();
     let (mut guard, mut deep, mut wall) = (Vec::new(), Vec::new(), Vec::new());
     let (mut read, mut bytes) = (0, 0);
@@ -88,7 +87,7 @@ fn cpu(run: impl FnOnce()) -> Duration {
 }
 
 /// The core of this machine, copied and signed, and as many files alike as are left of 3,000.
-fn make(folder: &Path, root: &Root, keys: &Path) -> Manifest {
+fn make(folder: &Path, root: &Root) -> Manifest {
     let here = Root::running().unwrap();
     let mut entries = Vec::new();
     for entry in core(&here) {
@@ -96,13 +95,13 @@ fn make(folder: &Path, root: &Root, keys: &Path) -> Manifest {
         let copy = folder.join(name.trim_start_matches('/'));
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(name, &copy).unwrap();
-        let label = sign(&copy, keys);
+        let label = sign(&copy);
         entries.push(labelled(folder, &entry.path, entry.uses, true, &label));
     }
     let alike = folder.join("usr/bin/0");
     std::fs::create_dir_all(alike.parent().unwrap()).unwrap();
     std::fs::write(&alike, vec![7; SIZE]).unwrap();
-    let label = sign(&alike, keys);
+    let label = sign(&alike);
     for number in entries.len()..FILES {
         let path = format!("/usr/bin/{number}");
         std::fs::copy(&alike, folder.join(path.trim_start_matches('/'))).unwrap();
@@ -122,11 +121,8 @@ fn labelled(folder: &Path, path: &[u8], uses: imad::model::manifest::Uses, core:
 }
 
 /// Signs a file, and returns its label.
-fn sign(file: &Path, keys: &Path) -> Vec<u8> {
-    let mut evmctl = Command::new("evmctl");
-    evmctl.args(["ima_sign", "--hashalgo", "sha256", "--key"]).arg(keys.join("ima.key"));
-    evmctl.arg("--keyid-from-cert").arg(keys.join("ima.pem")).arg(file);
-    machine::run(evmctl);
+fn sign(file: &Path) -> Vec<u8> {
+    machine::sign(file, "ima");
     let file = std::fs::File::open(file).unwrap();
     let mut label = vec![0; 4096];
     let length = rustix::fs::fgetxattr(&file, "security.ima", &mut label[..]).unwrap();

@@ -326,22 +326,6 @@ fn of_this_machine_core_shell_and_libc_are_found_and_nothing_outside() {
     println!("{} files in {took:?}", paths.len());
 }
 
-/// Signs a file with a test key, by evmctl.
-fn sign(file: &Path, name: &str) {
-    let key = |kind: &str| machine::keys().join(format!("{name}.{kind}")).into_os_string();
-    let arguments = [
-        "ima_sign".into(),
-        "--key".into(),
-        key("key"),
-        "--keyid-from-cert".into(),
-        key("pem"),
-        "--hashalgo".into(),
-        "sha256".into(),
-        file.into(),
-    ];
-    run("evmctl", &arguments);
-}
-
 fn trust() -> Trust {
     Trust::new([Certificate::parse(&std::fs::read(machine::keys().join("ima.der")).unwrap()).unwrap()])
 }
@@ -356,9 +340,9 @@ fn a_label_is_noted_only_where_it_verifies() {
     for name in ["good", "changed", "foreign", "bare"] {
         small.put(&format!("/{name}"), format!("content of {name}").as_bytes(), 0o755);
     }
-    sign(&small.join("good"), "ima");
-    sign(&small.join("changed"), "ima");
-    sign(&small.join("foreign"), "foreign");
+    machine::sign(&small.join("good"), "ima");
+    machine::sign(&small.join("changed"), "ima");
+    machine::sign(&small.join("foreign"), "foreign");
     small.text("/changed", "other content");
     small.link("/link", "good");
     let files = ["/good", "/changed", "/foreign", "/bare", "/gone", "/link"].map(|path| of(path, path == "/good"));

@@ -9,7 +9,8 @@ use imad::model::message_id;
 use imad::model::next_boot::{BootKernel, NextBoot, Outcome};
 use zbus::proxy::CacheProperties;
 
-use crate::fixture::{PrivateRoot, Signed, folder, keys, run};
+use crate::fixture::{PrivateRoot, Signed, folder};
+use crate::machine;
 use crate::service::{Bus, Service, wait};
 
 pub(crate) const NEW: &str = "6.12.9-200.fc41.x86_64";
@@ -81,19 +82,7 @@ pub(crate) fn root() -> PrivateRoot {
 }
 
 pub(crate) fn sign(file: &Path) {
-    let key = keys().join("ima.key");
-    let certificate = keys().join("ima.pem");
-    let key_id = format!("--keyid-from-cert={}", certificate.display());
-    let arguments: [&std::ffi::OsStr; 7] = [
-        "ima_sign".as_ref(),
-        "--hashalgo".as_ref(),
-        "sha256".as_ref(),
-        "--key".as_ref(),
-        key.as_ref(),
-        key_id.as_ref(),
-        file.as_ref(),
-    ];
-    run("evmctl", &arguments);
+    machine::sign(file, "ima");
 }
 
 fn ask(root: &PrivateRoot, arguments: &[&str]) -> (i32, NextBoot) {
