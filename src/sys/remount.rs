@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::mount::MountFlags;
@@ -76,9 +77,9 @@ impl Mount {
         });
         let read_only = flags | MountFlags::RDONLY;
         let as_before = match (filesystem, mount) {
-            (true, true) => change(read_only),
-            (true, false) => change(read_only).and_then(|()| change(flags | MountFlags::BIND)),
-            (false, _) => change(read_only | MountFlags::BIND),
+            (true, true) => unless_busy(|| change(read_only)),
+            (true, false) => unless_busy(|| change(read_only)).and_then(|()| change(flags | MountFlags::BIND)),
+            (false, _) => unless_busy(|| change(read_only | MountFlags::BIND)),
         };
         Ok((result, as_before))
     }
@@ -95,6 +96,18 @@ impl Mount {
             Err(io::Error::other(format!("another file system is mounted over {}", path.display())))
         }
     }
+}
+
+/// Tries a second long to mount a file system read-only while someone has a file of it open for writing: a process that
+/// was just forked has what its parent had open, until it calls execve(2).
+fn unless_busy(change: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    for _ in 0..50 {
+        match change() {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
+    change()
 }
 
 fn id(fd: &OwnedFd) -> io::Result<u64> {
@@ -147,6 +160,16 @@ mod tests {
         let flags = MountFlags::NOSUID | MountFlags::RELATIME | MountFlags::LAZYTIME;
         assert_eq!(options(info, 221), Some(Options { flags, mount: true, filesystem: true }));
         assert_eq!(options(info, 2), None);
+    }
+
+    #[test]
+    fn what_is_busy_is_tried_again() {
+        let busy = || Err(io::Error::from(rustix::io::Errno::BUSY));
+        let tries = std::cell::Cell::new(0);
+        let third = || if tries.replace(tries.get() + 1) < 2 { busy() } else { Ok(()) };
+        assert!(unless_busy(third).is_ok() && tries.get() == 3);
+        assert_eq!(unless_busy(busy).unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert!(unless_busy(|| Err(io::ErrorKind::PermissionDenied.into())).is_err());
     }
 
     #[test]
