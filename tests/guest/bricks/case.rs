@@ -71,9 +71,9 @@ pub(crate) struct Expected {
 }
 
 /// Something done to the running system, as root.
-type Deed = Box<dyn Fn(&Guest)>;
+type Deed = Box<dyn Fn(&Guest) + Send + Sync>;
 /// A change of the machine for boots that follow.
-type Change = Box<dyn Fn(Setup) -> Setup>;
+type Change = Box<dyn Fn(Setup) -> Setup + Send + Sync>;
 
 /// A sabotage of a machine that was booted under its policy and confirmed, and what comes of it.
 pub(crate) struct Case {
@@ -114,19 +114,19 @@ impl Case {
     }
 
     /// Done as root in the running system, before its power goes. What is to last it writes to the disk itself.
-    pub(crate) fn running(mut self, deed: impl Fn(&Guest) + 'static) -> Self {
+    pub(crate) fn running(mut self, deed: impl Fn(&Guest) + Send + Sync + 'static) -> Self {
         self.running.push(Box::new(deed));
         self
     }
 
     /// A change of kernel, command line or hardware that stays.
-    pub(crate) fn hereafter(mut self, change: impl Fn(Setup) -> Setup + 'static) -> Self {
+    pub(crate) fn hereafter(mut self, change: impl Fn(Setup) -> Setup + Send + Sync + 'static) -> Self {
         self.every_boot.push(Box::new(change));
         self
     }
 
     /// The same for one boot, as somebody picks another entry of the boot menu once.
-    pub(crate) fn once(mut self, change: impl Fn(Setup) -> Setup + 'static) -> Self {
+    pub(crate) fn once(mut self, change: impl Fn(Setup) -> Setup + Send + Sync + 'static) -> Self {
         self.first_boot.push(Box::new(change));
         self
     }

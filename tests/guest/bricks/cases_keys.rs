@@ -13,7 +13,7 @@ fn case(name: &str, what: &str) -> Case {
 }
 
 /// Other bytes in the place of the certificate.
-fn replaced(name: &str, what: &str, bytes: impl Fn() -> Vec<u8> + 'static) -> Case {
+fn replaced(name: &str, what: &str, bytes: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Case {
     case(name, what).running(move |guest: &Guest| {
         guest.put(FILE, bytes(), 0o644);
         root(guest, ":");

@@ -16,7 +16,12 @@ fn case(name: &str, what: impl Into<String>) -> Case {
 }
 
 /// Another policy, signed or not.
-fn replaced(name: &str, what: &str, text: impl AsRef<[u8]> + 'static, signer: Option<&'static str>) -> Case {
+fn replaced(
+    name: &str,
+    what: &str,
+    text: impl AsRef<[u8]> + Send + Sync + 'static,
+    signer: Option<&'static str>,
+) -> Case {
     case(name, what).running(move |guest| policy(guest, &text, signer))
 }
 

@@ -28,6 +28,9 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use case::Case;
@@ -94,15 +97,26 @@ pub(crate) fn campaign() {
         .filter(|case| named.as_ref().map_or_else(|| !holds(case), |names| names.contains(&case.name.as_str())))
         .collect();
     println!("{} of {} cases are to be run; results are kept in {}", due.len(), cases.len(), folder.display());
-    for (number, case) in (1..).zip(&due) {
-        let begun = Instant::now();
-        let seen = run::run(case, On::Imad);
-        let control = case.control.then(|| run::run(case, On::Control));
-        let result = CaseResult::new(case, &source, seen, control);
-        let verdict = result.why.as_ref().map_or_else(|| "passed".to_owned(), |why| format!("FAILED: {why}"));
-        println!("{number}/{} {} ({} s): {verdict}", due.len(), case.name, begun.elapsed().as_secs());
-        result::write(&folder, &result);
-    }
+    // As many at once as guests may run: some wait for minutes for a boot that comes to nothing.
+    let queue = Mutex::new((1..).zip(&due));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap().next();
+                    let Some((number, case)) = next else { break };
+                    let begun = Instant::now();
+                    let seen = run::run(case, On::Imad);
+                    let control = case.control.then(|| run::run(case, On::Control));
+                    let result = CaseResult::new(case, &source, seen, control);
+                    let verdict =
+                        result.why.as_ref().map_or_else(|| "passed".to_owned(), |why| format!("FAILED: {why}"));
+                    println!("{number}/{} {} ({} s): {verdict}", due.len(), case.name, begun.elapsed().as_secs());
+                    result::write(&folder, &result);
+                }
+            });
+        }
+    });
     let results: BTreeMap<String, CaseResult> = cases
         .iter()
         .filter_map(|case| result::read(&folder, &case.name).map(|result| (case.name.clone(), result)))
