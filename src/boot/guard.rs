@@ -8,7 +8,7 @@ use crate::model::manifest::Manifest;
 use crate::model::policy::builtin::Boot;
 use crate::model::report::{GuardOutcome, Problem};
 use crate::model::verify::Trust;
-use crate::ops::guard::{Case, Checked, Depth, Refused, check};
+use crate::ops::guard::{Case, Checked, Depth, Refused, check, lets_policy_be_read};
 use crate::ops::{in_force, manifest, profile};
 use crate::sys::root::Root;
 use crate::sys::{filesystem, kernel};
@@ -42,6 +42,9 @@ pub(super) fn ask(root: &Root, policy: &Ready, trust: &Trust) -> (GuardOutcome, 
             return (outcome, Err(Problem::new(what, problem.next)));
         }
     };
+    if let Err(refusal) = lets_policy_be_read(root, &policy.path, trust, &kernel.profile, &boot) {
+        return (outcome, Err(refusal));
+    }
     let checked = check(&Case {
         root,
         manifest: manifest.as_ref(),

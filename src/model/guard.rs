@@ -52,6 +52,14 @@ impl Judge<'_> {
         asked.filter(|&(one, uid)| uid == 0 || everybody(one)).find_map(|(one, uid)| self.ask(file, one, uid))
     }
 
+    /// Whether the kernel does not take this file for a policy, where the judge's rules are those that are in force before the
+    /// load (`ima_fs.c: ima_read_policy()`, hook `POLICY_CHECK`).
+    pub fn policy_denial(&self, file: &File) -> Option<Denial> {
+        let actors = Actors::of_user(0, 0, None, None, self.creds_check_sees_new_ids);
+        let denied = self.put(file, &of_way(Way::Policy, &actors));
+        denied.map(|(cause, rule)| Denial { one: Use::Read, uid: 0, cause, rule })
+    }
+
     fn ask(&self, file: &File, one: Use, uid: u32) -> Option<Denial> {
         let actors = Actors::of_user(uid, uid, None, None, self.creds_check_sees_new_ids);
         self.put(file, &events(one, &actors)).map(|(cause, rule)| Denial { one, uid, cause, rule })
@@ -173,6 +181,18 @@ mod tests {
         with(&rules(CODE, "ima_appraise=log"), |judge| {
             assert_eq!(judge.denial(&signed(Signature::Bad), all), None);
         });
+    }
+
+    /// As Secure Boot and `ima_policy=secure_boot` have it.
+    #[test]
+    fn a_policy_is_denied_where_earlier_rules_want_its_signature() {
+        let signed_only = rules("appraise func=POLICY_CHECK appraise_type=imasig\n", "");
+        with(&signed_only, |judge| {
+            assert_eq!(judge.policy_denial(&signed(Signature::Good)), None);
+            assert_eq!(judge.policy_denial(&signed(Signature::UnknownKey)).unwrap().rule, Some(0));
+            assert!(judge.policy_denial(&unlabelled("ext4", 0xef53, true)).is_some());
+        });
+        with(&rules(CODE, ""), |judge| assert_eq!(judge.policy_denial(&unlabelled("ext4", 0xef53, true)), None));
     }
 
     #[test]

@@ -4,15 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use super::facts::{Earlier, Facts, look_among};
+use rustix::fs::OFlags;
+
+use super::facts::{self, Earlier, Facts, look_among};
 use super::loading::Linking;
 use super::predict;
 use crate::model::guard::{Denial, Judge};
 use crate::model::manifest::{Entry, Manifest, Use, Uses};
+use crate::model::policy::builtin::Boot;
 use crate::model::policy::effective::Effective;
 use crate::model::policy::event::Appended;
 use crate::model::policy::profile::KernelProfile;
 use crate::model::prediction::{RuleReference, cause_in_words};
+use crate::model::report::Problem;
 use crate::model::verify::Trust;
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::filesystem::Filesystems;
@@ -144,6 +148,29 @@ pub fn check(case: &Case<'_>) -> Checked {
     checked
 }
 
+/// Whether the rules that the kernel has by itself let a policy be read, whatever the configuration wants: Secure Boot's, and
+/// `ima_policy=secure_boot`'s, ask for a signature.
+pub fn lets_policy_be_read(
+    root: &Root,
+    path: &str,
+    trust: &Trust,
+    kernel: &KernelProfile,
+    boot: &Boot,
+) -> Result<(), Problem> {
+    let unread = |why: String| Problem::new(format!("{path}: {why}"), format!("ls -l {path}"));
+    let file = root.open_with(path.as_bytes(), OFlags::PATH).and_then(|fd| root.real_path(fd));
+    let file = file.map_err(|error| unread(error.to_string()))?;
+    let facts = facts::gather(root, &file, trust, &kernel.verdicts).map_err(|error| unread(error.to_string()))?;
+    let rules = Effective::at_boot(boot, kernel);
+    let judge =
+        Judge { kernel: &kernel.verdicts, rules: &rules, creds_check_sees_new_ids: kernel.creds_check_sees_new_ids };
+    let Some(denial) = judge.policy_denial(&facts.file) else { return Ok(()) };
+    let rule = denial.rule.and_then(|at| predict::rule(&rules, at));
+    let rule = rule.map_or_else(String::new, |rule| format!(" ({}: {})", rule.place(), rule.text));
+    let what = format!("the kernel's own rules do not let {path} be loaded: {}{rule}", cause_in_words(denial.cause));
+    Err(Problem::new(what, format!("sign it: evmctl ima_sign --key KEY {path}")))
+}
+
 /// What is read of which the manifest knows nothing.
 fn read(root: &Root, known: &[Entry]) -> Vec<Entry> {
     let known: BTreeSet<&[u8]> = known.iter().map(|entry| &entry.path[..]).collect();
@@ -210,7 +237,6 @@ fn has_appended_signature(root: &Root, path: &[u8]) -> Result<bool, OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::policy::builtin::Boot;
     use crate::ops::in_force;
 
     /// This machine's own root has no labels.

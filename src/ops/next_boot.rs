@@ -17,7 +17,7 @@ pub use record::{FILE, forget, read};
 use super::guard::{self, Case, Checked, Depth};
 use super::keys::Keys;
 use super::status::BOOT_REPORT;
-use super::{boot_files, configuration, facts, in_force, keys, manifest, policy};
+use super::{boot_files, configuration, in_force, keys, manifest, policy};
 use crate::model::algo::HashAlgo;
 use crate::model::boot_entry::menu::{Entries, Files, entries};
 use crate::model::boot_entry::version_of_name;
@@ -34,12 +34,8 @@ use crate::model::next_boot::{
 use crate::model::plan::Content as _;
 use crate::model::policy::builtin::Boot;
 use crate::model::policy::effective::Effective;
-use crate::model::policy::inode::Inode;
 use crate::model::policy::kernel::{Kernel, KernelFacts as ProfileFacts};
 use crate::model::policy::profile::{KernelConfig, KernelProfile};
-use crate::model::policy::steps::{Actors, Way, of_way};
-use crate::model::policy::verdict::judge;
-use crate::model::prediction::cause_in_words;
 use crate::model::report::{Problem, VERSION};
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
@@ -365,29 +361,8 @@ impl Judged<'_> {
     /// The rules as they will be in force with a kernel, or why it will not take them.
     fn rules(&self, boot: &Boot, profile: &KernelProfile) -> Result<Effective, Problem> {
         let Some((path, bytes)) = &self.armed.file else { return Ok(Effective::at_boot(boot, profile)) };
-        self.lets_the_policy_be_read(path, boot, profile)?;
+        guard::lets_policy_be_read(self.root, path, &self.keys.trust, profile, boot)?;
         in_force::of_file(path, bytes, boot, profile).map(|found| found.rules)
-    }
-
-    /// Whether the rules that the kernel has by itself let the policy be read: Secure Boot's, and
-    /// `ima_policy=secure_boot`'s, ask for a signature.
-    fn lets_the_policy_be_read(&self, path: &str, boot: &Boot, profile: &KernelProfile) -> Result<(), Problem> {
-        let file =
-            self.root.open_with(path.as_bytes(), rustix::fs::OFlags::PATH).and_then(|fd| self.root.real_path(fd));
-        let file = file.map_err(|error| Problem::new(format!("{path}: {error}"), format!("ls -l {path}")))?;
-        let file = facts::gather(self.root, &file, &self.keys.trust, &profile.verdicts);
-        let file = file.map_err(|error| Problem::new(format!("{path}: {error}"), format!("ls -l {path}")))?.file;
-        let rules = Effective::at_boot(boot, profile);
-        let actors = Actors::of_user(0, 0, None, None, profile.creds_check_sees_new_ids);
-        let mut inode = Inode::default();
-        for event in of_way(Way::Policy, &actors) {
-            let verdict = judge(&profile.verdicts, &rules, &event, &file, &mut inode);
-            if let Some(cause) = verdict.cause.filter(|_| !verdict.allowed) {
-                let what = format!("the kernel's own rules do not let {path} be loaded: {}", cause_in_words(cause));
-                return Err(Problem::new(what, format!("sign it: evmctl ima_sign --key KEY {path}")));
-            }
-        }
-        Ok(())
     }
 
     /// What a kernel makes of policies, by the configuration that is installed with it.
