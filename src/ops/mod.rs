@@ -10,6 +10,7 @@ pub mod history;
 pub mod in_force;
 pub mod keys;
 pub mod labels;
+mod lasting;
 pub mod loading;
 pub mod manifest;
 pub mod next_boot;
