@@ -19,6 +19,7 @@ pub mod policy_diff;
 pub mod policy_files;
 pub mod predict;
 pub mod profile;
+mod record;
 pub mod revert;
 pub mod setup;
 pub mod status;
