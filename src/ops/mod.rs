@@ -20,6 +20,7 @@ pub mod policy_files;
 pub mod predict;
 pub mod profile;
 mod record;
+mod recorded;
 pub mod revert;
 pub mod setup;
 pub mod status;
