@@ -27,6 +27,8 @@ use crate::sys::root::Root;
 pub enum Depth {
     /// A file that is as the manifest has it is believed to have the content that it had then; but the core's is read.
     Labels,
+    /// The same, of every file and not only of those that a login needs.
+    Every,
     /// Every content is read.
     Content,
 }
@@ -116,7 +118,7 @@ pub fn check(case: &Case<'_>) -> Checked {
     }
     let mut filesystems = Filesystems::default();
     // In the initramfs nothing is asked about that would not keep the policy from being loaded.
-    let all = case.depth == Depth::Content;
+    let all = case.depth != Depth::Labels;
     let core =
         if case.manifest.is_none_or(|manifest| manifest.entries().is_empty()) { core(case.root) } else { Vec::new() };
     let known = case.manifest.map_or(&[][..], Manifest::entries);
@@ -202,7 +204,7 @@ fn look_at(
     read: &mut u64,
 ) -> Result<Option<Denial>, OpenError> {
     let mut look = look_among(case.root, &entry.path, filesystems)?;
-    if let Some(label) = entry.label.as_deref().filter(|_| case.depth == Depth::Labels && !entry.core) {
+    if let Some(label) = entry.label.as_deref().filter(|_| case.depth != Depth::Content && !entry.core) {
         let earlier = Earlier { label, size: entry.size, mtime: entry.mtime };
         match look.as_found_earlier(&earlier, case.trust)? {
             Ok(facts) => return denial(case, entry, judge, facts),

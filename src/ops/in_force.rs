@@ -46,16 +46,24 @@ pub fn boot() -> (Boot, Vec<Problem>) {
     (Boot { secure_boot: secure_boot.unwrap_or(false), ..Boot::from_command_line(&line) }, problems)
 }
 
+/// A policy file's rules by themselves; its first fault where this kernel would not take it.
+pub fn parsed(name: &str, bytes: &[u8], profile: &KernelProfile) -> Result<Vec<PlacedRule>, Problem> {
+    let policy = parse(bytes, profile);
+    match policy.faults.first() {
+        None => Ok(policy.rules),
+        Some(fault) => {
+            let what = format!("{name}:{}:{}: {}", fault.line, fault.span.start + 1, fault.kind);
+            Err(Problem::new(what, format!("imactl policy check {name}")))
+        }
+    }
+}
+
 /// A policy file's rules, as if this kernel had loaded it as its first.
 pub fn of_file(name: &str, bytes: &[u8], boot: &Boot, profile: &KernelProfile) -> Result<InForce, Problem> {
-    let policy = parse(bytes, profile);
-    if let Some(fault) = policy.faults.first() {
-        let what = format!("{name}:{}:{}: {}", fault.line, fault.span.start + 1, fault.kind);
-        return Err(Problem::new(what, format!("imactl policy check {name}")));
-    }
+    let policy = parsed(name, bytes, profile)?;
     let mut rules = Effective::at_boot(boot, profile);
     rules
-        .load(name, &policy.rules)
+        .load(name, &policy)
         .map_err(|error| Problem::new(format!("{name}: {error}"), format!("imactl policy check {name}")))?;
     Ok(InForce { rules, source: format!("{name}, if it were loaded"), problems: Vec::new() })
 }

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod images;
-mod owners;
+pub(super) mod owners;
 mod record;
 
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ fn check_with(root: &Root, only: Option<&str>, config: &Config, mut problems: Ve
         needed.manifest
     });
     let files = cases.iter().map(|case| case.checked.files).max().unwrap_or(0);
-    owners::name(root, config, &found.trust, &mut kernels);
+    owners::name(root, config, &found.trust, kernels.iter_mut().flat_map(|kernel| &mut kernel.refused));
     let mut report = NextBoot {
         version: VERSION,
         checked_time_us: clock::wall_us(),

@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use crate::model::policy::fmt;
 use crate::model::policy::origin::{self, NamedPolicy, Source};
 use crate::model::policy::parse::{Policy, parse};
+use crate::model::report::Problem;
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
 use crate::sys::{durable, kernel, securityfs};
@@ -136,6 +137,18 @@ pub fn named(root: &Root, in_effect: Option<&[u8]>) -> io::Result<Vec<NamedPolic
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// The file of a policy that is named by its name, or by its path in the root.
+pub fn path_of(root: &Root, name: &str) -> Result<String, Problem> {
+    if name.contains('/') {
+        return Ok(name.to_owned());
+    }
+    let policies = named(root, None).map_err(|error| Problem::new(error.to_string(), "run it as root"))?;
+    let known: Vec<_> = policies.iter().map(|named| named.name.clone()).collect();
+    policies.into_iter().find(|named| named.name == name).map(|named| named.path).ok_or_else(|| {
+        Problem::new(format!("there is no policy {name}; there are {}", known.join(", ")), "imactl policy list")
+    })
 }
 
 /// The content of the file that is loaded at boot; `None` where there is none.

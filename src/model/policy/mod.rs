@@ -11,6 +11,7 @@
 //! - [`inode`]: what the kernel remembers of a file
 //! - [`steps`]: which questions an access asks; [`readback`]: rules that the kernel shows, back to rules
 //! - [`lint`]: what loads and should not, [`fmt`]: how a file is laid out
+//! - [`measuring`]: a policy that measures what another one appraises
 //! - [`report`]: what is said of a file, [`origin`]: which line a rule comes from
 //! - [`outline`]: what imad-boot wants to know before a load
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod inode;
 pub mod kernel;
 pub mod lex;
 pub mod lint;
+pub mod measuring;
 pub mod origin;
 pub mod outline;
 pub mod parse;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::config::Config;
 use crate::model::explain::quote;
-use crate::model::next_boot::{BootKernel, RefusedFile};
+use crate::model::next_boot::RefusedFile;
 use crate::model::report::FileReport;
 use crate::model::verify::Trust;
 use crate::ops::explain::unowned as without_package;
@@ -15,7 +15,7 @@ use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
 
 /// A refused file, of which no more is known yet.
-pub(super) fn unowned(refused: &Refused) -> RefusedFile {
+pub(in crate::ops) fn unowned(refused: &Refused) -> RefusedFile {
     RefusedFile {
         path: String::from_utf8_lossy(&refused.path).into_owned(),
         why: refused.why.clone(),
@@ -29,9 +29,15 @@ pub(super) fn unowned(refused: &Refused) -> RefusedFile {
     }
 }
 
-/// Fills in the rest, of every kernel's refused files at once.
-pub(super) fn name(root: &Root, config: &Config, trust: &Trust, kernels: &mut [BootKernel]) {
-    let refused = kernels.iter().flat_map(|kernel| &kernel.refused).map(|file| file.path.as_str());
+/// Fills in the rest, of all refused files at once.
+pub(in crate::ops) fn name<'f>(
+    root: &Root,
+    config: &Config,
+    trust: &Trust,
+    refused: impl Iterator<Item = &'f mut RefusedFile>,
+) {
+    let mut files: Vec<_> = refused.collect();
+    let refused = files.iter().map(|file| file.path.as_str());
     // Places are folders, or words.
     let is_file = |path: &str| path.starts_with('/') && OpenFile::open(root, path.as_bytes()).is_ok();
     let mut paths: Vec<String> = refused.filter(|path| is_file(path)).map(str::to_owned).collect();
@@ -51,7 +57,7 @@ pub(super) fn name(root: &Root, config: &Config, trust: &Trust, kernels: &mut [B
         let entry = of_path.entry(path.clone());
         entry.or_insert_with(|| without_package(&request, &path));
     }
-    for file in kernels.iter_mut().flat_map(|kernel| &mut kernel.refused) {
+    for file in &mut files {
         let Some(report) = of_path.get(&file.path) else { continue };
         file.label = Some(format!("{}: {}", report.state, report.reason));
         file.package.clone_from(&report.package);

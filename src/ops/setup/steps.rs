@@ -16,7 +16,6 @@ use crate::ops::labels::{self, Progress, Selection};
 use crate::ops::{keys as keyring, next_boot as deep, policy as policy_file, policy_files};
 use crate::sys::file::OpenFile;
 use crate::sys::kept::NewFile;
-use crate::sys::root::Root;
 
 /// No certificate is longer.
 const CERTIFICATE_LIMIT: u64 = 1 << 20;
@@ -147,7 +146,7 @@ pub(super) fn policy(request: &Request<'_>, config: &Config) -> (Option<Candidat
 
 fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Problem>), Problem> {
     let Request { root, policy: name, .. } = request;
-    let path = path_of(root, name)?;
+    let path = policy_files::path_of(root, name)?;
     let found = keyring::gather(root, &config.keys.dir);
     let file = policy_file::read(root, &path, &found.trust)
         .map_err(|why| Problem::new(format!("{path} cannot be read: {why}"), "run it as root"))?
@@ -170,17 +169,6 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
     }
     let candidate = Candidate { name: (*name).to_owned(), path, bytes: file.bytes, xattrs, rules: rules.len() };
     Ok((candidate, notes))
-}
-
-fn path_of(root: &Root, name: &str) -> Result<String, Problem> {
-    if name.contains('/') {
-        return Ok(name.to_owned());
-    }
-    let named = policy_files::named(root, None).map_err(|error| Problem::new(error.to_string(), "run it as root"))?;
-    let known: Vec<_> = named.iter().map(|named| named.name.clone()).collect();
-    named.into_iter().find(|named| named.name == name).map(|named| named.path).ok_or_else(|| {
-        Problem::new(format!("there is no policy {name}; there are {}", known.join(", ")), "imactl policy list")
-    })
 }
 
 /// Labels what packages sign.

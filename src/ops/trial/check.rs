@@ -10,20 +10,18 @@ use crate::model::manifest::{self, Manifest};
 use crate::model::plan::{self, Facts, State as LabelState};
 use crate::model::policy::outline::{outline, refuses_files};
 use crate::model::report::{BootReport, Problem, TrialDecision};
-use crate::model::trial::denials::{self, Denial};
+use crate::model::trial::denials;
 use crate::model::trial::login::{self, Unit};
 use crate::model::trial::{State, Sum};
-use crate::ops::{configuration, keys};
+use crate::ops::{configuration, keys, recorded};
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
-use crate::sys::{audit_log, kmsg, run_as, services};
+use crate::sys::{run_as, services};
 
 /// A program that every system has, does nothing, and is labelled where programs are.
 const PROGRAM: &str = "/usr/bin/true";
 /// Root, and the kernel's overflow user, whom no file belongs to.
 const USERS: [(u32, &str); 2] = [(0, "root"), (65534, "user 65534")];
-/// The kernel's messages have their times from another clock than ours.
-const CLOCKS_DIFFER_US: u64 = 1_000_000;
 /// How long gettys are waited for: six seconds are the longest that systemd lets them wait (`do_idle_pipe_dance()`), and
 /// then some for a denied one to be started anew, in vain.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -140,7 +138,8 @@ fn denied_files(root: &Root, boot: &BootReport, checked: &mut Checked) {
             return;
         }
     };
-    let denied = denials_since_load(root, boot, checked);
+    let since = boot.steps.iter().find(|step| step.name == "load").map_or(0, |step| step.begin_us);
+    let denied = recorded::denials(root, since, &mut checked.notes);
     let files: BTreeSet<&[u8]> = manifest.entries().iter().map(|entry| &entry.path[..]).collect();
     let denied = denials::of_files(&denied, &files);
     if denied.is_empty() {
@@ -160,37 +159,6 @@ fn denied_files(root: &Root, boot: &BootReport, checked: &mut Checked) {
             denied.first().map(|denial| String::from_utf8_lossy(&denial.path)).unwrap_or_default()
         ),
     ));
-}
-
-/// Every denial since the load that left a trace.
-fn denials_since_load(root: &Root, boot: &BootReport, checked: &mut Checked) -> Vec<Denial> {
-    let since = boot.steps.iter().find(|step| step.name == "load").map_or(0, |step| step.begin_us);
-    let mut lines = Vec::new();
-    match kmsg::all() {
-        Ok((records, cut)) => {
-            let oldest = records.first().map_or(0, |record| record.time_us);
-            if cut && oldest > since {
-                checked.notes.push(
-                    "the kernel's messages since the load were overwritten in part; denials among them \
-                                    are not known (log_buf_len=)"
-                        .to_owned(),
-                );
-            }
-            let later = records.into_iter().filter(|record| record.time_us.saturating_add(CLOCKS_DIFFER_US) >= since);
-            lines.extend(later.map(|record| record.text));
-        }
-        Err(error) => checked.notes.push(format!("the kernel's messages cannot be read: {error}")),
-    }
-    if lines.iter().any(|line| denials::tells_of_lost_records(line)) {
-        checked
-            .notes
-            .push("the kernel dropped audit records for their number; denials among them are not known".to_owned());
-    }
-    match audit_log::since_start(root) {
-        Ok(log) => lines.extend(log.unwrap_or_default()),
-        Err(error) => checked.notes.push(format!("the audit log cannot be read: {error}")),
-    }
-    lines.iter().filter_map(|line| denials::denial(line)).collect()
 }
 
 /// Runs the program as root and as somebody else. Its label must be good where the policy refuses files for theirs:

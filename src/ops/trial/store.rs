@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::model::report::Problem;
 use crate::model::trial::{Attempts, RecordError};
+use crate::ops::lasting;
 use crate::sys::attempts::{self, FOLDER, PATH};
 use crate::sys::efi_variable;
-use crate::sys::remount::Mount;
 use crate::sys::root::Root;
 
 /// The variable, with imad's own vendor GUID. Chosen once.
@@ -108,24 +108,8 @@ fn also_in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, Problem> {
 
 /// Records in the file. `Err` says why that would not last.
 fn in_file(root: &Root, bytes: &[u8]) -> Result<Recorded, String> {
-    let dir = root.open_dir(FOLDER).map_err(|error| error.to_string())?;
-    let mount = Mount::of(&dir).map_err(|error| error.to_string())?;
-    if let Some(why) = gone_with_the_boot(&mount.kind) {
-        return Err(why.to_owned());
-    }
-    let place = mount.shown();
-    let (written, as_before) = mount
-        .while_writable(&dir, || write(&dir, bytes))
-        .map_err(|error| format!("{place} cannot be mounted read-write: {error}"))?;
-    let problem = as_before.err().map(|error| {
-        Problem::new(
-            format!("{place} was mounted read-write for a moment, and cannot be mounted read-only again: {error}"),
-            format!("mount -o remount,ro {place}; a system that wants it read-write goes on all the same"),
-        )
-    });
-    written.map_err(|error| error.to_string())?;
-    let how = if mount.is_read_only() { format!(", {place} mounted read-write for it") } else { String::new() };
-    Ok(Recorded { store: format!("{PATH} ({}{how})", mount.kind), problems: problem.into_iter().collect() })
+    let ((), lasting) = lasting::in_state_folder(root, |dir| write(dir, bytes))?;
+    Ok(Recorded { store: format!("{PATH} ({})", lasting.how), problems: lasting.problem.into_iter().collect() })
 }
 
 /// Overwrites the older of the two places, or makes the file; then reads it back.
@@ -136,19 +120,6 @@ fn write(dir: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     }
     let back = attempts::read(dir)?.is_some_and(|slots| slots.iter().any(|slot| slot.starts_with(bytes)));
     if back { Ok(()) } else { Err(io::Error::other("what was written is not read back")) }
-}
-
-/// Why nothing that is written to such a file system lasts; `None` where it does.
-fn gone_with_the_boot(kind: &str) -> Option<&'static str> {
-    match kind {
-        "tmpfs" | "ramfs" | "rootfs" => Some("it lies in memory, and is gone with this boot"),
-        // What is under it is not seen from here, and mostly is a tmpfs.
-        "overlay" => Some("it lies on an overlay, and whether that lasts cannot be told"),
-        "squashfs" | "erofs" | "iso9660" | "cramfs" | "romfs" | "udf" => {
-            Some("it lies on an image, which is never written")
-        }
-        _ => None,
-    }
 }
 
 /// The folder with the EFI variables, where they are those of the machine that boots this root: its running system's, or
@@ -176,10 +147,5 @@ mod tests {
             assert_eq!(Attempts::newest(records), Some(attempts.clone()));
         }
         assert_eq!(attempts.of(Sum([1; 32])).map(|attempt| attempt.count), Some(5));
-    }
-
-    #[test]
-    fn what_is_in_memory_is_no_store() {
-        assert!(gone_with_the_boot("tmpfs").is_some() && gone_with_the_boot("ext4").is_none());
     }
 }
