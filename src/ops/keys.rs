@@ -1,7 +1,11 @@
 //! Certificates on disk, keys in the kernel, and which of them a label may be verified with.
 #![forbid(unsafe_code)]
 
+mod load;
+
 use std::io;
+
+pub use load::{load, load_files};
 
 use crate::model::cert::{Certificate, KernelKey, Refusal};
 use crate::model::report::{CertificateInfo, KeyInfo, KeyringKind, Problem};

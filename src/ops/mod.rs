@@ -16,6 +16,7 @@ pub mod next_boot;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;
+pub mod policy_load;
 pub mod predict;
 pub mod profile;
 pub mod revert;
