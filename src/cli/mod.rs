@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod client;
+mod doctor;
 mod exit;
 mod explain;
 mod labels;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         args::Verb::Labels(verb) => labels::run(&arguments, &verb.verb),
         args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
         args::Verb::Trial(verb) => trial::run(&arguments, &verb.verb),
+        args::Verb::Doctor => doctor::run(&arguments),
         args::Verb::Setup(verb) => setup::setup(&arguments, verb),
         args::Verb::Teardown(verb) => setup::teardown(&arguments, verb),
     };

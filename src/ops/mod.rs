@@ -3,6 +3,7 @@
 
 pub mod boot_files;
 pub mod configuration;
+pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod guard;

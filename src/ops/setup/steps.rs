@@ -7,13 +7,14 @@ use super::record::Recorder;
 use super::{Request, failed};
 use crate::model::cert::{Certificate, Refusal};
 use crate::model::config::Config;
+use crate::model::doctor::plugin_problem;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
 use crate::model::report::Problem;
 use crate::model::setup::{Change, SetupStep, StepOutcome};
 use crate::ops::labels::{self, Progress, Selection};
-use crate::ops::{keys as keyring, next_boot as deep, policy as policy_file, policy_files};
+use crate::ops::{doctor, keys as keyring, next_boot as deep, policy as policy_file, policy_files};
 use crate::sys::file::OpenFile;
 use crate::sys::kept::NewFile;
 use crate::sys::root::Root;
@@ -183,8 +184,13 @@ fn path_of(root: &Root, name: &str) -> Result<String, Problem> {
     })
 }
 
-/// Labels what packages sign.
+/// Labels what packages sign, and says what cannot work at later updates.
 pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
+    let plugin = plugin_problem(&doctor::plugin(request.root));
+    write_labels(request, config, recorder, progress).noting(plugin.into_iter().collect())
+}
+
+fn write_labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
     let found = keyring::gather(request.root, &config.keys.dir);
     let asked = labels::Request {
         root: request.root,
