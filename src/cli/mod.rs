@@ -38,8 +38,8 @@ pub fn command() -> clap::Command {
 /// The program.
 pub fn main() -> ExitCode {
     let mut words = std::env::args_os();
-    if legacy::is_called(words.next().as_deref()) {
-        return legacy::main(words);
+    if let Some(script) = legacy::script(words.next().as_deref()) {
+        return script(words.collect());
     }
     let arguments = match command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,

@@ -66,8 +66,8 @@ pub(super) struct Candidate {
     /// As it was named.
     pub(super) name: String,
     /// Its file in the root.
-    path: String,
-    bytes: Vec<u8>,
+    pub(super) path: String,
+    pub(super) bytes: Vec<u8>,
     xattrs: Vec<(&'static str, Vec<u8>)>,
     pub(super) rules: usize,
 }
@@ -132,6 +132,11 @@ fn certificate(
             .map_err(|error| Problem::new(format!("{target} cannot be written: {error}"), "run it as root"))?;
     }
     Ok(Some(format!("{name}.der")))
+}
+
+/// Whether there is a policy of this name, or such a file.
+pub(super) fn is_there(request: &Request<'_>) -> bool {
+    path_of(request.root, request.policy).is_ok_and(|path| request.root.exists(&path))
 }
 
 /// Finds the policy, and looks at it alone.
