@@ -40,9 +40,11 @@ folder() { install -d -m "$1" "$destdir$2"; }
 # --- package imad ---------------------------------------------------------------------------------------------------
 put 0755 "$SBINDIR" "$BINARIES/imad"
 put 0755 "$BINDIR" "$BINARIES/imactl"
-# The script's own place is ima-evm-utils'; this one is for whoever puts the folder first in PATH.
+# The scripts' own place is ima-evm-utils'; this one is for whoever puts the folder first in PATH.
 folder 0755 "$PRIVATEDIR/compat"
-ln -sfn "$(realpath -m --relative-to="$PRIVATEDIR/compat" "$BINDIR/imactl")" "$destdir$PRIVATEDIR/compat/ima-add-sigs"
+for script in ima-add-sigs ima-setup; do
+    ln -sfn "$(realpath -m --relative-to="$PRIVATEDIR/compat" "$BINDIR/imactl")" "$destdir$PRIVATEDIR/compat/$script"
+done
 put 0644 "$UNITDIR" units/imad.service
 put 0644 "$DATADIR/dbus-1/system.d" conf/dbus/org.imad1.conf
 put 0644 "$DATADIR/dbus-1/system-services" conf/dbus/org.imad1.service

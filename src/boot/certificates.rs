@@ -3,87 +3,19 @@
 
 use std::io;
 
-use crate::model::cert::{Certificate, KernelKey};
+use crate::model::cert::Certificate;
 use crate::model::message_id;
-use crate::model::report::{CertificateOutcome, Problem};
-use crate::ops::keys::{self, CertificateFile};
-use crate::sys::keyring::{self, Serial};
+use crate::model::report::CertificateOutcome;
+use crate::ops::keys;
+use crate::sys::keyring::Serial;
 use crate::sys::root::Root;
 
-/// Loads every certificate of a root's keys folder. Returns what became of each, and the certificates that the kernel
-/// took.
+/// Loads every certificate of a root's keys folder, and says what became of each. Returns that, and the certificates that
+/// the kernel took.
 pub(super) fn load(root: &Root, dir: &str, keyring: Serial) -> io::Result<(Vec<CertificateOutcome>, Vec<Certificate>)> {
-    let files = keys::certificates(root, dir)?;
-    let signers = keys::signers();
-    let (mut outcomes, mut taken) = (Vec::new(), Vec::new());
-    for CertificateFile { file, certificate } in files {
-        let outcome = match certificate {
-            Ok(certificate) => {
-                let outcome = add(&file, &certificate, keyring, signers.as_deref());
-                if outcome.accepted {
-                    taken.push(certificate);
-                }
-                outcome
-            }
-            Err(why) => CertificateOutcome {
-                subject: String::new(),
-                key_id: None,
-                accepted: false,
-                errno: None,
-                problem: Some(Problem::new(format!("{file}: {why}"), format!("remove or replace {file}"))),
-                file,
-            },
-        };
-        say(&outcome);
-        outcomes.push(outcome);
-    }
+    let (outcomes, taken) = keys::load(root, dir, keyring)?;
+    outcomes.iter().for_each(say);
     Ok((outcomes, taken))
-}
-
-fn add(file: &str, certificate: &Certificate, keyring: Serial, signers: Option<&[KernelKey]>) -> CertificateOutcome {
-    let refusals = certificate.refusals(signers);
-    let outcome = |accepted, errno, problem| CertificateOutcome {
-        file: file.to_owned(),
-        subject: certificate.subject().to_owned(),
-        key_id: certificate.key_id().map(|id| id.to_string()),
-        accepted,
-        errno,
-        problem,
-    };
-    match keyring::add_certificate(keyring, certificate.der()) {
-        // Taken, but perhaps of no use.
-        Ok(_) => {
-            let warning = refusals.iter().find(|refusal| refusal.is_warning());
-            outcome(true, None, warning.map(|warning| Problem::new(format!("{file}: {warning}"), warning.remedy())))
-        }
-        Err(error) => {
-            let reason = refusals.iter().find(|refusal| !refusal.is_warning());
-            let problem = match reason {
-                Some(reason) => {
-                    Problem::new(format!("{file}: the kernel refused it ({error}): {reason}"), reason.remedy())
-                }
-                None => {
-                    Problem::new(format!("{file}: the kernel refused it: {}", meaning(&error)), "keyctl show %:.ima")
-                }
-            };
-            outcome(false, error.raw_os_error(), Some(problem))
-        }
-    }
-}
-
-/// What an errno of `add_key` means where the certificate itself shows no fault (`restrict.c`, `x509_public_key.c`).
-fn meaning(error: &io::Error) -> String {
-    let meaning = match error.raw_os_error() {
-        Some(libc::ENOKEY) => "no key that the kernel trusts signed it",
-        Some(libc::EKEYREJECTED) => "it is in the kernel's blacklist, or its signer's signature does not verify",
-        Some(libc::ENOPKG) => "the kernel lacks its key or hash algorithm",
-        Some(libc::EBADMSG) => "the kernel cannot read it",
-        Some(libc::EACCES) => "the keyring takes keys from root alone",
-        Some(libc::EPERM) => "ca_keys= on the kernel command line names another signer",
-        Some(libc::EDQUOT) => "root's key quota is used up (/proc/sys/kernel/keys/root_maxbytes)",
-        _ => return error.to_string(),
-    };
-    format!("{meaning} ({error})")
 }
 
 fn say(outcome: &CertificateOutcome) {

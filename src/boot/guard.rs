@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use super::policy::Ready;
-use crate::model::explain::quote;
 use crate::model::guard::initramfs_magic;
 use crate::model::manifest::Manifest;
 use crate::model::policy::builtin::Boot;
@@ -57,31 +56,20 @@ pub(super) fn ask(root: &Root, policy: &Ready, trust: &Trust) -> (GuardOutcome, 
     outcome.files = checked.files;
     outcome.read = checked.read;
     outcome.refused = checked.refused.len() as u64;
-    outcome.problems.extend(checked.refused.iter().take(NAMED).map(told));
+    outcome.problems.extend(checked.refused.iter().take(NAMED).map(Refused::problem));
     let verdict = verdict(&policy.path, &checked);
     (outcome, verdict)
 }
 
 fn verdict(path: &str, checked: &Checked) -> Result<(), Problem> {
     let Some(first) = checked.refused.first() else { return Ok(()) };
-    let problem = told(first);
+    let problem = first.problem();
     let more = match checked.refused.len() {
         1 => String::new(),
         all => format!("; and {} more", all - 1),
     };
     let what = format!("{path} is not loaded: it would deny this boot what it needs: {}{more}", problem.what);
     Err(Problem::new(what, problem.next))
-}
-
-fn told(refused: &Refused) -> Problem {
-    let path = String::from_utf8_lossy(&refused.path);
-    let rule = refused.rule.as_ref().map_or_else(String::new, |rule| format!(" ({}: {})", rule.place(), rule.text));
-    let next = if path.starts_with('/') && path != "/run" {
-        format!("imactl relabel {}", quote(&path))
-    } else {
-        "exempt it in the policy (imactl policy check)".to_owned()
-    };
-    Problem::new(format!("{path}: {}{rule}", refused.why), next)
 }
 
 /// The boot-critical files as they were when they were last verified.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::policy::Ready;
 use super::run::{Run, warn};
-use super::{certificates, guard, load, policy, rehearsal, trial};
+use super::{certificates, guard, policy, rehearsal, trial};
 use crate::model::boot_switches::Switches;
 use crate::model::cert::Certificate;
 use crate::model::config::{BootLoader, Config, Guard};
@@ -14,7 +14,7 @@ use crate::model::report::{BootReport, KeyringKind, Outcome, PolicyOutcome, Prob
 use crate::model::trial::Sum;
 use crate::model::verify::Trust;
 use crate::ops::trial::CONFIRMED_POLICY;
-use crate::ops::{self, configuration, keys};
+use crate::ops::{self, configuration, keys, policy_load};
 use crate::sys::root::Root;
 use crate::sys::{kernel, mount, securityfs};
 
@@ -215,7 +215,7 @@ fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -> (Outcome,
 
 fn load_policy(root: &Root, ready: Option<&Ready>, report: &mut BootReport) -> Outcome {
     let Some(Ready { path, outline, .. }) = ready else { return Outcome::Skipped };
-    match load::load(root, path, outline) {
+    match policy_load::load(root, path, outline) {
         Ok(proof) => {
             report.policy.loaded = true;
             report.policy.verified_by = Some(proof);

@@ -7,7 +7,6 @@ mod confirm;
 mod emergency;
 mod guard;
 mod initrd;
-mod load;
 mod policy;
 mod real_root;
 mod rehearsal;

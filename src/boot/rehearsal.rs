@@ -2,7 +2,6 @@
 //! denied.
 #![forbid(unsafe_code)]
 
-use super::load;
 use super::run::{on_console, warn};
 use crate::model::boot_switches::Switches;
 use crate::model::config::Guard;
@@ -11,7 +10,7 @@ use crate::model::policy::measuring::Measuring;
 use crate::model::policy::outline::outline;
 use crate::model::rehearsal::{POLICY, RehearsalOutcome, RehearsalWay, Request, way};
 use crate::model::report::{BootReport, Outcome, Problem};
-use crate::ops::{in_force, profile, rehearsal};
+use crate::ops::{in_force, policy_load, profile, rehearsal};
 use crate::sys::root::Root;
 use crate::sys::securityfs;
 
@@ -110,14 +109,14 @@ fn load(root: &Root, request: &Request, bytes: &[u8]) -> Result<Loaded, String> 
         RehearsalWay::Nothing => Err(why_nothing.unwrap_or("this kernel leaves no way").to_owned()),
         RehearsalWay::Log => {
             let outline = outline(bytes).map_err(|error| format!("{path}: {error}"))?;
-            let verified_by = load::load(root, POLICY, &outline)?;
+            let verified_by = policy_load::load(root, POLICY, &outline)?;
             Ok(Loaded { way, rules: outline.rules.len() as u64, verified_by, problems: Vec::new() })
         }
         RehearsalWay::Measure => {
             let rules = in_force::parsed(path, bytes, &kernel.profile).map_err(|problem| problem.what)?;
             let measuring = Measuring::of(&rules);
             let text = measuring.text();
-            let verified_by = load::load_text(path, &text)?;
+            let verified_by = policy_load::load_text(path, &text)?;
             let problems = measuring.left_out.iter().map(|left_out| {
                 let what = format!("{path}:{}: this rule is not rehearsed: {}", left_out.line, left_out.why);
                 Problem::new(what, "none is needed: every other rule is")

@@ -47,6 +47,8 @@ pub enum Verb {
     Policy(Policy),
     /// Show what boots proved of policies, and let a policy that was given up be tried again
     Trial(Trial),
+    /// Look for everything that will make appraisal fail or an update hurt some day, with the steps that mend it
+    Doctor,
     /// Arm a policy for the next boot: certificates, labels, initramfs images, the check of the next boot, the policy
     Setup(Setup),
     /// Put back what setup changed

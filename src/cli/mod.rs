@@ -4,6 +4,7 @@
 mod args;
 mod check;
 mod client;
+mod doctor;
 mod exit;
 mod explain;
 mod labels;
@@ -38,8 +39,8 @@ pub fn command() -> clap::Command {
 /// The program.
 pub fn main() -> ExitCode {
     let mut words = std::env::args_os();
-    if legacy::is_called(words.next().as_deref()) {
-        return legacy::main(words);
+    if let Some(script) = legacy::script(words.next().as_deref()) {
+        return script(words.collect());
     }
     let arguments = match command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         args::Verb::Labels(verb) => labels::run(&arguments, &verb.verb),
         args::Verb::Policy(verb) => policy::run(&arguments, &verb.verb),
         args::Verb::Trial(verb) => trial::run(&arguments, &verb.verb),
+        args::Verb::Doctor => doctor::run(&arguments),
         args::Verb::Setup(verb) => setup::setup(&arguments, verb),
         args::Verb::Teardown(verb) => setup::teardown(&arguments, verb),
         args::Verb::Rehearse(verb) => rehearse::run(&arguments, verb),

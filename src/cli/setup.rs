@@ -20,6 +20,7 @@ pub(super) fn setup(arguments: &Arguments, verb: &Setup) -> Result<Answer, Failu
             certificates: &verb.cert,
             dry_run: verb.dry_run,
             force: verb.force,
+            now: false,
             who: &who,
         },
         &Progress::default(),
@@ -37,6 +38,7 @@ pub(super) fn teardown(arguments: &Arguments, verb: &Teardown) -> Result<Answer,
         certificates: &[],
         dry_run: verb.dry_run,
         force: false,
+        now: false,
         who: &who,
     });
     shown(arguments, &report)

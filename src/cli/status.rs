@@ -7,24 +7,29 @@ use super::target::open_root;
 use super::{client, render, trial};
 use crate::model::report::{BootReport, KeyringKind, Loader, NextBootState, Problem, Status};
 use crate::ops::status;
+use crate::sys::root::Root;
 
 pub(super) fn run(arguments: &Arguments) -> Result<Answer, Failure> {
     let root = open_root(arguments)?;
-    let from_daemon = if root.is_running() { client::status()? } else { None };
-    let status = from_daemon.unwrap_or_else(|| {
-        let stopped = if root.is_running() {
-            vec![Problem::new("the daemon does not answer; label counts are not known", "systemctl start imad.service")]
-        } else {
-            Vec::new()
-        };
-        status::status(&root, None, None, "stopped", stopped)
-    });
+    let status = gather(&root)?;
     if arguments.json {
         render::json(&status)?;
     } else {
         render::print(&text(&status, root.is_running()))?;
     }
     Ok(Answer::Yes)
+}
+
+/// The daemon's status where it runs, else what can be known without it.
+pub(super) fn gather(root: &Root) -> Result<Status, Failure> {
+    if !root.is_running() {
+        return Ok(status::status(root, None, None, "stopped", Vec::new()));
+    }
+    Ok(client::status()?.unwrap_or_else(|| {
+        let what = "the daemon does not answer; label counts are not known";
+        let stopped = vec![Problem::new(what, "systemctl start imad.service")];
+        status::status(root, None, None, "stopped", stopped)
+    }))
 }
 
 fn text(status: &Status, running: bool) -> String {

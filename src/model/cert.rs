@@ -12,6 +12,9 @@ use openssl::x509::X509;
 use super::der;
 use super::label::KeyId;
 
+/// Days before a certificate's end from which on the status names it.
+pub const SOON: i32 = 30;
+
 /// A certificate that OpenSSL could read.
 #[derive(Clone)]
 pub struct Certificate {
@@ -25,6 +28,7 @@ pub struct Certificate {
     not_before: String,
     not_after: String,
     days_left: i32,
+    days_until_begin: i32,
     key: PKey<Public>,
 }
 
@@ -157,6 +161,7 @@ impl Certificate {
         let key = x509.public_key().map_err(|error| CertError::Key(first_reason(&error)))?;
         let now = openssl::asn1::Asn1Time::days_from_now(0).map_err(malformed)?;
         let left = now.diff(x509.not_after()).map_err(malformed)?;
+        let ahead = now.diff(x509.not_before()).map_err(malformed)?;
         let skid = der::extension(&der, &OID_SKID).and_then(|mut v| der::expect(&mut v, der::OCTET_STRING));
         let key_usage = der::extension(&der, &OID_KEY_USAGE)
             .and_then(|mut v| der::expect(&mut v, der::BIT_STRING))
@@ -172,6 +177,8 @@ impl Certificate {
             not_after: x509.not_after().to_string(),
             // Both parts have the same sign.
             days_left: if left.secs < 0 { left.days - 1 } else { left.days },
+            // A day that has begun counts.
+            days_until_begin: if ahead.secs > 0 { ahead.days + 1 } else { ahead.days },
             key,
             der,
         })
@@ -216,6 +223,11 @@ impl Certificate {
     /// Whole days until the end of validity, negative after it, by the system's clock at parsing.
     pub const fn days_left(&self) -> i32 {
         self.days_left
+    }
+
+    /// Days until the begin of validity, zero or less after it, by the system's clock at parsing.
+    pub const fn days_until_begin(&self) -> i32 {
+        self.days_until_begin
     }
 
     /// Kind and size of the key, e.g. `RSA 2048` or `EC 256`.

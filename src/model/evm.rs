@@ -34,6 +34,11 @@ impl Evm {
         parameters.iter().any(|parameter| parameter == "evm=fix")
     }
 
+    /// Whether files are looked at by it at all (`evm_key_loaded()`).
+    pub const fn is_active(&self) -> bool {
+        self.bits & (HMAC | X509) != 0
+    }
+
     /// Why a file without `security.evm` gets no label, if so (`evm_protect_xattr()`: neither `INTEGRITY_NOLABEL` nor
     /// `INTEGRITY_NOXATTRS` passes, but where no HMAC will ever be made).
     pub const fn refusal(&self) -> Option<Refusal> {

@@ -74,6 +74,11 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether programs without a label are denied on a file system of this type.
+    pub fn denies_programs_on(&self, name: &str, magic: u64) -> bool {
+        self.denial(&unlabelled(name, magic, true), Use::Program.into()).is_some()
+    }
+
     /// What is denied of the places that hold no labels and without which nothing goes on: the initramfs, whose programs
     /// run on until the switch to the real root, with this magic number (ramfs, or tmpfs where the command line names no
     /// root: `init/do_mounts.c: init_rootfs()`); the kernel's own file systems; `/run`.

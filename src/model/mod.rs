@@ -12,6 +12,7 @@ pub mod config;
 pub mod cpio;
 mod der;
 pub mod diagnostic;
+pub mod doctor;
 pub mod ecdsa;
 pub mod evm;
 pub mod explain;

@@ -94,7 +94,7 @@ pub enum StepOutcome {
 /// A step of setup or teardown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetupStep {
-    /// `policy`, `keys`, `labels`, `manifest`, `images`, `next-boot`, `arm`, …
+    /// `keys`, `labels`, `policy`, `keyring`, `images`, `next boot`, `load`, `arm`, …
     pub name: String,
     /// How it ended.
     pub outcome: StepOutcome,

@@ -8,6 +8,7 @@ mod always;
 mod collection;
 mod kernel;
 mod login;
+pub mod running;
 mod tree;
 mod units;
 

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use super::facts::{self, Earlier, Facts, look_among};
 use super::loading::Linking;
 use super::predict;
+use crate::model::explain::quote;
 use crate::model::guard::{Denial, Judge};
 use crate::model::manifest::{Entry, Manifest, Use, Uses};
 use crate::model::policy::builtin::Boot;
@@ -65,6 +66,20 @@ pub struct Refused {
     pub core: bool,
     /// Without it nobody logs in.
     pub needed: bool,
+}
+
+impl Refused {
+    /// What is denied, by which rule, and the step that mends it.
+    pub fn problem(&self) -> Problem {
+        let path = String::from_utf8_lossy(&self.path);
+        let rule = self.rule.as_ref().map_or_else(String::new, |rule| format!(" ({}: {})", rule.place(), rule.text));
+        let next = if path.starts_with('/') && path != "/run" {
+            format!("imactl relabel {}", quote(&path))
+        } else {
+            "exempt it in the policy (imactl policy check)".to_owned()
+        };
+        Problem::new(format!("{path}: {}{rule}", self.why), next)
+    }
 }
 
 /// The answer.
@@ -192,7 +207,7 @@ pub fn core(root: &Root) -> Vec<Entry> {
 }
 
 /// An entry of which nothing is on record.
-fn found_now(path: &[u8], uses: Uses, core: bool) -> Entry {
+pub(super) fn found_now(path: &[u8], uses: Uses, core: bool) -> Entry {
     Entry { path: path.to_vec(), uses, core, needed: true, size: 0, mtime: (0, 0), label: None }
 }
 

@@ -8,6 +8,7 @@ use crate::model::policy::parse::{PlacedRule, Policy, parse};
 use crate::model::policy::profile::{BuildRules, KernelProfile};
 use crate::model::policy::readback::{parse_shown, rules_before_file};
 use crate::model::report::Problem;
+use crate::model::trial::Sum;
 use crate::ops::status;
 use crate::sys::file::{OpenError, OpenFile};
 use crate::sys::root::Root;
@@ -66,6 +67,46 @@ pub fn of_file(name: &str, bytes: &[u8], boot: &Boot, profile: &KernelProfile) -
         .load(name, &policy)
         .map_err(|error| Problem::new(format!("{name}: {error}"), format!("imactl policy check {name}")))?;
     Ok(InForce { rules, source: format!("{name}, if it were loaded"), problems: Vec::new() })
+}
+
+/// A policy file's rules, as if the running kernel took it now: behind those in force where it has a policy already.
+pub fn with_file(
+    root: &Root,
+    config: &Config,
+    name: &str,
+    bytes: &[u8],
+    kernel: &KernelProfile,
+) -> Result<InForce, Problem> {
+    if !kernel.custom_active {
+        let (boot, problems) = boot();
+        return of_file(name, bytes, &boot, kernel).map(|found| InForce { problems, ..found });
+    }
+    let policy = parse(bytes, kernel);
+    if let Some(fault) = policy.faults.first() {
+        let what = format!("{name}:{}:{}: {}", fault.line, fault.span.start + 1, fault.kind);
+        return Err(Problem::new(what, format!("imactl policy check {name}")));
+    }
+    let mut found = of_root(root, config, kernel)?;
+    let refused = |error| Problem::new(format!("{name}: {error}"), "reboot: the next boot loads it");
+    found.rules.load(name, &policy.rules).map_err(refused)?;
+    found.source = format!("{}, and {name} behind them", found.source);
+    Ok(found)
+}
+
+/// Whether a policy file is what the running kernel was given last, so that another load would only repeat its rules.
+pub fn is_loaded(root: &Root, bytes: &[u8], kernel: &KernelProfile) -> Result<bool, Problem> {
+    let active = securityfs::active_rules()
+        .map_err(|error| Problem::new(format!("the active rules cannot be read: {error}"), "run it as root"))?;
+    let Some(active) = active else {
+        let report = status::boot_report(root)?;
+        let loaded = report.filter(|report| report.policy.loaded).and_then(|report| report.policy.sha256);
+        return Ok(loaded == Some(Sum::of(bytes).to_string()));
+    };
+    let rules: Result<Vec<_>, _> = active.iter().map(|text| parse_shown(text, kernel)).collect();
+    // A rule that is not understood is not of this file, which was.
+    let Ok(rules) = rules else { return Ok(false) };
+    let rules: Vec<_> = rules.into_iter().flatten().collect();
+    Ok(rules_before_file(&rules, &parse(bytes, kernel).rules).is_some())
 }
 
 /// The rules of a root: on the running system those in force, elsewhere those of its policy file.

@@ -1,9 +1,13 @@
 //! Certificates on disk, keys in the kernel, and which of them a label may be verified with.
 #![forbid(unsafe_code)]
 
+mod load;
+
 use std::io;
 
-use crate::model::cert::{Certificate, KernelKey, Refusal};
+pub use load::{load, load_files};
+
+use crate::model::cert::{Certificate, KernelKey, Refusal, SOON};
 use crate::model::report::{CertificateInfo, KeyInfo, KeyringKind, Problem};
 use crate::model::verify::Trust;
 use crate::sys::keyring::{self, Key, Serial};
@@ -197,9 +201,6 @@ fn evm(root: &Root, mut found: Keys) -> Keys {
     found.trust = found.trust.with_evm(trusted);
     found
 }
-
-/// Days before a certificate's end at which it is named.
-const SOON: i32 = 30;
 
 /// Certificates whose time is over or soon will be: the kernel does not look at that, but whoever signs packages goes on
 /// with another key, and what is signed by that does not verify here before its certificate is.

@@ -3,6 +3,7 @@
 
 pub mod boot_files;
 pub mod configuration;
+pub mod doctor;
 pub mod explain;
 pub mod facts;
 pub mod guard;
@@ -17,6 +18,7 @@ pub mod next_boot;
 pub mod policy;
 pub mod policy_diff;
 pub mod policy_files;
+pub mod policy_load;
 pub mod predict;
 pub mod profile;
 mod record;

@@ -235,7 +235,7 @@ impl Armed {
 }
 
 /// The policy that dracut's module `integrity` loads (98integrity/ima-policy-load.sh).
-fn dracut_policy(root: &Root) -> String {
+pub(super) fn dracut_policy(root: &Root) -> String {
     let settings = root.read(DRACUT_SETTINGS, LIMIT).unwrap_or_default();
     let settings = String::from_utf8_lossy(&settings);
     let value = settings.lines().find_map(|line| line.trim().strip_prefix("IMAPOLICY="));

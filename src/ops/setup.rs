@@ -4,6 +4,7 @@
 
 mod images;
 mod record;
+mod running;
 mod steps;
 mod teardown;
 
@@ -33,13 +34,20 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Arm it even where a step says no.
     pub force: bool,
+    /// Certificates and policy into the running kernel too, as the script `ima-setup` does.
+    pub now: bool,
     /// Who asks, for the label journal.
     pub who: &'a str,
 }
 
 /// Sets up. A step that says no ends it, unless it is forced; what was done before is kept and on record.
 pub fn setup(request: &Request<'_>, progress: &Progress) -> SetupReport {
-    let mut run = Run::new(request);
+    setup_telling(request, progress, &|_| {})
+}
+
+/// The same; the name of each step that is taken is told when it begins.
+pub fn setup_telling(request: &Request<'_>, progress: &Progress, begins: &dyn Fn(&str)) -> SetupReport {
+    let mut run = Run { begins, ..Run::new(request) };
     let (config, faults) = super::configuration::load(request.root);
     let mut recorder = match Recorder::open(request.root, request.dry_run) {
         Ok(recorder) => recorder,
@@ -53,17 +61,35 @@ pub fn setup(request: &Request<'_>, progress: &Progress) -> SetupReport {
         if faults.is_empty() { Said::already("it can be read") } else { Said::no("a file of it has a fault", faults) }
     });
     run.step("keys", |request| steps::keys(request, &config, &mut recorder));
-    run.step("policy", |request| {
+    let mut policy = |request: &Request<'_>| {
         let (found, said) = steps::policy(request, &config);
         candidate = found;
         said
-    });
+    };
+    // One that is not there is told before anything is labelled; one that is there may be a package's, and gets its label.
+    let is_there = steps::is_there(request);
+    if !is_there {
+        run.step("policy", &mut policy);
+    }
     run.step("labels", |request| steps::labels(request, &config, &mut recorder, progress));
+    if is_there {
+        run.step("policy", &mut policy);
+    }
+    let mut taken = Vec::new();
+    if request.now {
+        run.step("keyring", |request| running::keys(request, &config, &mut taken));
+    }
     run.step("images", |request| images::build(request, &mut recorder));
     run.step("next boot", |request| match &candidate {
         Some(candidate) => steps::next_boot(request, candidate),
         None => Said::no("there is no policy to ask about", Vec::new()),
     });
+    if request.now {
+        run.step("load", |request| match &candidate {
+            Some(candidate) => running::load(request, &config, candidate, &taken),
+            None => Said::no("there is no policy to load", Vec::new()),
+        });
+    }
     run.step("arm", |request| match &candidate {
         Some(candidate) => steps::arm(request, &config, candidate, &mut recorder),
         None => Said::no("there is no policy to arm", Vec::new()),
@@ -83,17 +109,24 @@ struct Run<'r, 'a> {
     report: SetupReport,
     /// A step said no.
     refused: bool,
+    /// Is told of each step.
+    begins: &'r dyn Fn(&str),
 }
 
 impl<'r, 'a> Run<'r, 'a> {
     fn new(request: &'r Request<'a>) -> Self {
         let report = SetupReport { version: VERSION, dry_run: request.dry_run, ..SetupReport::default() };
-        Self { request, report, refused: false }
+        Self { request, report, refused: false, begins: &|_| {} }
     }
 
     fn step(&mut self, name: &str, work: impl FnOnce(&Request<'_>) -> Said) {
         let began = clock::since_boot_us();
-        let mut said = if self.refused { Said::skipped() } else { work(self.request) };
+        let mut said = if self.refused {
+            Said::skipped()
+        } else {
+            (self.begins)(name);
+            work(self.request)
+        };
         if said.outcome == StepOutcome::Refused {
             if self.request.force {
                 said.outcome = StepOutcome::Forced;

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::{AtFlags, StatVfsMountFlags, StatxFlags};
+use rustix::io::Errno;
 use rustix::ioctl::{Getter, ioctl, opcode};
 
+use crate::model::doctor::LabelSupport;
+use crate::model::label::XATTR_IMA;
 use crate::model::seq_file::unescaped;
 
 /// A file system.
@@ -58,6 +61,16 @@ impl Filesystems {
             Entry::Vacant(place) => place.insert(of(fd)?),
         })
     }
+}
+
+/// Whether files there can have `security.ima`, and whether it can be written: what the open folder itself answers.
+pub fn label_support(fd: impl AsFd) -> io::Result<LabelSupport> {
+    // A folder has none, or it may not be read; either is a file system with labels.
+    if rustix::fs::fgetxattr(&fd, XATTR_IMA, &mut [0_u8; 0][..]) == Err(Errno::OPNOTSUPP) {
+        return Ok(LabelSupport::NotKept);
+    }
+    let flags = rustix::fs::fstatvfs(&fd)?.f_flag;
+    Ok(if flags.contains(StatVfsMountFlags::RDONLY) { LabelSupport::ReadOnly } else { LabelSupport::Kept })
 }
 
 fn uuid(fd: impl AsFd) -> Option<[u8; 16]> {

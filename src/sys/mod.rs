@@ -26,6 +26,7 @@ pub mod processes;
 pub mod proofs;
 pub mod remount;
 pub mod root;
+pub mod rpm_macros;
 pub mod rpmdb;
 pub mod run_as;
 pub mod sealed;

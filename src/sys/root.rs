@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, ResolveFlags};
 
 /// Renames that may race with one walk before it is given up.
 const RACES: u32 = 64;
@@ -84,6 +84,12 @@ impl Root {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Whether this process may make files in a folder (access(2): permissions, a read-only mount, `chattr +i`).
+    pub fn may_write(&self, folder: &str) -> io::Result<()> {
+        let dir = self.open_dir(folder)?;
+        Ok(rustix::fs::accessat(&dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     /// Whether something is at this path.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A unit's `ActiveState`.
@@ -17,6 +18,22 @@ pub fn show(units: &[String]) -> io::Result<String> {
     let mut arguments = vec!["show", "--property=ActiveState,LoadState,UnitFileState,MainPID", "--"];
     arguments.extend(units.iter().map(String::as_str));
     systemctl(&arguments)
+}
+
+/// Whether a unit of a root is enabled, from its files alone: a word of `systemctl is-enabled`, e.g. `enabled`, `static`,
+/// `masked` or `not-found`.
+pub fn unit_file_state(root: &Path, unit: &str) -> io::Result<String> {
+    let mut systemctl = Command::new("systemctl");
+    systemctl.arg("--root").arg(root).args(["is-enabled", "--", unit]).env("LC_ALL", "C").stdin(Stdio::null());
+    // Its exit status says whether the unit is enabled, too.
+    let output = systemctl.output()?;
+    let (word, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    match word.trim() {
+        // Before systemd 253 it had no word for that.
+        "" if why.contains("No such file or directory") => Ok("not-found".to_owned()),
+        "" => Err(io::Error::other(format!("systemctl is-enabled {unit}: {}", why.trim()))),
+        word => Ok(word.to_owned()),
+    }
 }
 
 /// Every loaded service and socket, as `systemctl list-units` prints them.

@@ -22,6 +22,7 @@ mod denials;
 mod evm;
 mod first_start;
 mod guard;
+mod ima_setup;
 mod kernels;
 mod labels;
 mod language;

@@ -10,6 +10,7 @@ mod confirm;
 mod crash;
 mod daemon;
 mod database;
+mod doctor;
 mod fixture;
 mod images;
 mod journal;

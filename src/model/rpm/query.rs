@@ -110,8 +110,13 @@ pub fn skipped(message: &str) -> Option<i64> {
 
 /// The backend that a file of rpm's macros chooses (`%_db_backend`), the last one if several are named.
 pub fn backend(macros: &[u8]) -> Option<&[u8]> {
+    last_value(macros, b"%_db_backend")
+}
+
+/// What a file of rpm's macros sets this one to, as it is written, by the last line that does.
+pub fn last_value<'m>(macros: &'m [u8], name: &[u8]) -> Option<&'m [u8]> {
     let lines = macros.split(|&byte| byte == b'\n').rev();
-    let mut values = lines.filter_map(|line| line.trim_ascii_start().strip_prefix(b"%_db_backend"));
+    let mut values = lines.filter_map(|line| line.trim_ascii_start().strip_prefix(name));
     values.find(|value| value.first().is_some_and(u8::is_ascii_whitespace)).map(<[u8]>::trim_ascii)
 }
 

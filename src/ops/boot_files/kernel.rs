@@ -3,15 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-
-use rustix::fs::OFlags;
 
 use super::collection::{Collection, lossy};
+use super::running::{self, UsedFile};
 use super::tree::SETTINGS_LIMIT;
 use crate::model::boot_files::command::Command;
 use crate::model::boot_files::udev::Rules;
-use crate::model::boot_files::{maps, measured, modules, settings};
+use crate::model::boot_files::{measured, modules, settings};
 use crate::model::report::Problem;
 use crate::sys::processes;
 use crate::sys::root::Root;
@@ -164,42 +162,19 @@ pub(super) fn file_systems(found: &mut Collection<'_>, mut kinds: BTreeSet<Vec<u
 
 /// What runs now, and what the kernel measured.
 pub(super) fn records(found: &mut Collection<'_>) {
-    let processes = processes::all().unwrap_or_else(|error| {
+    let running = running::files(found.tree.root).unwrap_or_else(|error| {
         found.problem(Problem::new(format!("the processes cannot be listed: {error}"), "ls -ld /proc"));
         Vec::new()
     });
-    let mut seen = BTreeSet::new();
-    for process in processes {
-        let program = &process.program;
-        let base = program.path.rsplit(|&byte| byte == b'/').next().unwrap_or(&program.path);
-        let why = format!("process {} ({}) runs", process.pid, lossy(base));
-        // A process of a container sees other files by the same paths.
-        if !seen.contains(&program.path)
-            && inode(found.tree.root, &program.path).is_some_and(|inode| inode == program.inode)
-        {
-            found.execute(&program.path, &why);
-            seen.insert(program.path.clone());
-        }
-        for mapped in maps::executable(&process.maps) {
-            // The device that maps tell is not that of stat(2) on btrfs and overlayfs.
-            let is_it = |(_, ino)| ino == mapped.inode;
-            if mapped.path != program.path
-                && !seen.contains(&mapped.path)
-                && inode(found.tree.root, &mapped.path).is_some_and(is_it)
-            {
-                found.map(&mapped.path, &why);
-                seen.insert(mapped.path);
-            }
+    for UsedFile { path, is_program, why } in running {
+        if is_program {
+            found.execute(&path, &why);
+        } else {
+            found.map(&path, &why);
         }
     }
     let list = told(found, "list of measurements", processes::measurements()).unwrap_or_default();
     for path in measured::paths(&list) {
         found.used(&path, "the kernel measured it");
     }
-}
-
-fn inode(root: &Root, path: &[u8]) -> Option<(u64, u64)> {
-    let file = root.open_with(path, OFlags::PATH).ok()?;
-    let metadata = std::fs::metadata(Root::fd_path(&file)).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }

@@ -7,13 +7,14 @@ use super::record::Recorder;
 use super::{Request, failed};
 use crate::model::cert::{Certificate, Refusal};
 use crate::model::config::Config;
+use crate::model::doctor::plugin_problem;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
 use crate::model::report::Problem;
 use crate::model::setup::{Change, SetupStep, StepOutcome};
 use crate::ops::labels::{self, Progress, Selection};
-use crate::ops::{keys as keyring, next_boot as deep, policy as policy_file, policy_files};
+use crate::ops::{doctor, keys as keyring, next_boot as deep, policy as policy_file, policy_files};
 use crate::sys::file::OpenFile;
 use crate::sys::kept::NewFile;
 
@@ -64,8 +65,8 @@ pub(super) struct Candidate {
     /// As it was named.
     pub(super) name: String,
     /// Its file in the root.
-    path: String,
-    bytes: Vec<u8>,
+    pub(super) path: String,
+    pub(super) bytes: Vec<u8>,
     xattrs: Vec<(&'static str, Vec<u8>)>,
     pub(super) rules: usize,
 }
@@ -132,6 +133,11 @@ fn certificate(
     Ok(Some(format!("{name}.der")))
 }
 
+/// Whether there is a policy of this name, or such a file.
+pub(super) fn is_there(request: &Request<'_>) -> bool {
+    policy_files::path_of(request.root, request.policy).is_ok_and(|path| request.root.exists(&path))
+}
+
 /// Finds the policy, and looks at it alone.
 pub(super) fn policy(request: &Request<'_>, config: &Config) -> (Option<Candidate>, Said) {
     match find(request, config) {
@@ -171,8 +177,13 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
     Ok((candidate, notes))
 }
 
-/// Labels what packages sign.
+/// Labels what packages sign, and says what cannot work at later updates.
 pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
+    let plugin = plugin_problem(&doctor::plugin(request.root));
+    write_labels(request, config, recorder, progress).noting(plugin.into_iter().collect())
+}
+
+fn write_labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
     let found = keyring::gather(request.root, &config.keys.dir);
     let asked = labels::Request {
         root: request.root,

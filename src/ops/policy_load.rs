@@ -15,7 +15,7 @@ const COMPLETED: &str = "ima: policy update completed";
 const FAILED: &str = "ima: policy update failed";
 
 /// Loads a root's policy file. `Ok` tells how the load was verified.
-pub(super) fn load(root: &Root, path: &str, outline: &Outline) -> Result<String, String> {
+pub fn load(root: &Root, path: &str, outline: &Outline) -> Result<String, String> {
     let target = real_path(root, path).map_err(|error| format!("{path}: {error}"))?;
     let target = target.to_str().ok_or_else(|| format!("{path}: its real path is not UTF-8"))?;
     let watch = Watch::begin();
@@ -32,7 +32,7 @@ pub(super) fn load(root: &Root, path: &str, outline: &Outline) -> Result<String,
 
 /// Loads rules as text, which come from these lines of a file. `Ok` tells how the load was verified. A line that is
 /// refused loses them all.
-pub(super) fn load_text(path: &str, rules: &[(usize, Vec<u8>)]) -> Result<String, String> {
+pub fn load_text(path: &str, rules: &[(usize, Vec<u8>)]) -> Result<String, String> {
     let watch = Watch::begin();
     let mut load = Load::begin().map_err(|error| refusal_to_open(&error))?;
     for (line, rule) in rules {
@@ -93,7 +93,7 @@ impl Watch {
 }
 
 /// The number of active rules, where the kernel lets them be read.
-pub(super) fn rule_count() -> Option<usize> {
+fn rule_count() -> Option<usize> {
     Some(securityfs::active_rules().ok()??.len())
 }
 
@@ -108,7 +108,7 @@ fn refusal_to_open(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::ENOENT) => "this kernel takes no (further) policy: its policy file is gone".to_owned(),
         Some(libc::EBUSY) => "another load is going on, or this kernel took its only one already".to_owned(),
-        Some(libc::EACCES | libc::EPERM) => format!("imad-boot may not load a policy ({error})"),
+        Some(libc::EACCES | libc::EPERM) => format!("this process may not load a policy ({error})"),
         _ => format!("the kernel's policy file cannot be opened: {error}"),
     }
 }
