@@ -3,8 +3,10 @@
 
 use super::run::warn;
 use crate::model::message_id;
+use crate::model::rehearsal::RehearsalOutcome;
 use crate::model::report::{BootReport, Problem, TrialDecision, TrialOutcome};
 use crate::model::trial::Sum;
+use crate::ops::rehearsal;
 use crate::ops::status::boot_report;
 use crate::ops::trial::{self, CONFIRMED_POLICY, Confirmation};
 use crate::sys::root::Root;
@@ -22,6 +24,10 @@ pub(super) fn confirm() -> Result<(BootReport, bool), String> {
     let report = boot_report(&root).map_err(|problem| problem.what)?;
     let mut report =
         report.ok_or("imad-boot did not run in the initramfs (dracut --force --regenerate-all, reboot)")?;
+    if let Some(outcome) = report.rehearsal.clone() {
+        rehearsed(&root, &report, &outcome);
+        return Ok((report, true));
+    }
     let Some(mut outcome) = report.trial.take() else {
         tracing::info!("no policy was asked for by imad-boot; there is nothing to confirm");
         return Ok((report, true));
@@ -39,6 +45,31 @@ pub(super) fn confirm() -> Result<(BootReport, bool), String> {
     };
     report.trial = Some(outcome);
     Ok((report, confirmed))
+}
+
+/// The report of a rehearsal; such a boot confirms nothing and is an attempt of nothing.
+fn rehearsed(root: &Root, report: &BootReport, outcome: &RehearsalOutcome) {
+    match rehearsal::report(root, report, outcome) {
+        Ok(made) => {
+            let next = if made.passes { "reboot; then imactl setup --policy" } else { "imactl rehearse" };
+            tracing::info!(
+                message_id = message_id::REHEARSAL_REPORT,
+                what = made.summary,
+                next,
+                policy = made.policy,
+                refused = made.refused_count,
+                "{}",
+                made.summary
+            );
+            for problem in &made.problems {
+                tracing::info!("{}. Next: {}", problem.what, problem.next);
+            }
+        }
+        Err(problem) => {
+            let what = format!("the rehearsal comes to no report: {}", problem.what);
+            warn(message_id::REHEARSAL_REPORT, &Problem::new(what, problem.next));
+        }
+    }
 }
 
 /// The reason why a policy is not loaded again outlives this boot.

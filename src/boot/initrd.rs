@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::policy::Ready;
 use super::run::{Run, warn};
-use super::{certificates, guard, load, policy, trial};
+use super::{certificates, guard, load, policy, rehearsal, trial};
 use crate::model::boot_switches::Switches;
 use crate::model::cert::Certificate;
 use crate::model::config::{BootLoader, Config, Guard};
@@ -46,6 +46,12 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
     });
     let switches = switches(&config, &mut run.report);
     let taken = run.step("keys", |report| load_keys(&root, &config, report));
+    if let Some(request) = rehearsal::asked(&root, &switches, &mut run.report)
+        && run.step("rehearsal", |report| rehearsal::begin(&root, &request, &config.policy.path, report))
+    {
+        run.step("hide", |report| (hide(&root, report), ()));
+        return run.report;
+    }
     let ready = run.step("policy", |report| {
         let policy = &mut report.policy;
         if switches.policy_off {

@@ -18,9 +18,7 @@ const FAILED: &str = "ima: policy update failed";
 pub(super) fn load(root: &Root, path: &str, outline: &Outline) -> Result<String, String> {
     let target = real_path(root, path).map_err(|error| format!("{path}: {error}"))?;
     let target = target.to_str().ok_or_else(|| format!("{path}: its real path is not UTF-8"))?;
-    let rules_before = rule_count();
-    let mut kmsg = Kmsg::at_end();
-
+    let watch = Watch::begin();
     let mut load = Load::begin().map_err(|error| refusal_to_open(&error))?;
     let written = load.path(target);
     // Rules become active here, and only here.
@@ -29,32 +27,69 @@ pub(super) fn load(root: &Root, path: &str, outline: &Outline) -> Result<String,
     if let Err(error) = written {
         return Err(why_refused(&error, path, outline));
     }
-    let messages = match &mut kmsg {
-        Ok(kmsg) => kmsg.messages().unwrap_or_default(),
-        Err(_) => Vec::new(),
-    };
-    let mut proofs = Vec::new();
-    if messages.iter().any(|message| message.contains(FAILED)) {
-        return Err(format!("the kernel read {path} but dropped it: \"{FAILED}\""));
-    }
-    if messages.iter().any(|message| message.contains(COMPLETED)) {
-        proofs.push(format!("kernel message \"{COMPLETED}\""));
-    }
-    if let Some(after) = rule_count() {
-        // A first policy takes the place of built-in rules, so their number says only that the file's are there.
-        let wanted = outline.rules.len();
-        if after < wanted {
-            return Err(format!("{after} rules are active after the load, but {path} has {wanted}"));
+    watch.proof(path, outline.rules.len())
+}
+
+/// Loads rules as text, which come from these lines of a file. `Ok` tells how the load was verified. A line that is
+/// refused loses them all.
+pub(super) fn load_text(path: &str, rules: &[(usize, Vec<u8>)]) -> Result<String, String> {
+    let watch = Watch::begin();
+    let mut load = Load::begin().map_err(|error| refusal_to_open(&error))?;
+    for (line, rule) in rules {
+        let rule = std::str::from_utf8(rule).map_err(|_| format!("{path}:{line}: the rule is not UTF-8"))?;
+        match load.rule(rule) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+                return Err(format!("the kernel takes signed policies only ({error})"));
+            }
+            Err(error) => return Err(format!("{path}:{line}: the kernel does not accept \"{rule}\" ({error})")),
         }
-        proofs.push(match rules_before {
-            Some(before) => format!("{after} rules read back ({before} before)"),
-            None => format!("{after} rules read back"),
-        });
     }
-    if proofs.is_empty() {
-        return Err(format!("the kernel took {path}, but neither its messages nor its rules can be read to verify it"));
+    drop(load);
+    watch.proof(path, rules.len())
+}
+
+/// What shows whether a load came to something.
+struct Watch {
+    rules_before: Option<usize>,
+    kmsg: io::Result<Kmsg>,
+}
+
+impl Watch {
+    fn begin() -> Self {
+        Self { rules_before: rule_count(), kmsg: Kmsg::at_end() }
     }
-    Ok(proofs.join(", "))
+
+    /// How the load is verified, or why it is not one.
+    fn proof(mut self, path: &str, wanted: usize) -> Result<String, String> {
+        let messages = match &mut self.kmsg {
+            Ok(kmsg) => kmsg.messages().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        let mut proofs = Vec::new();
+        if messages.iter().any(|message| message.contains(FAILED)) {
+            return Err(format!("the kernel read {path} but dropped it: \"{FAILED}\""));
+        }
+        if messages.iter().any(|message| message.contains(COMPLETED)) {
+            proofs.push(format!("kernel message \"{COMPLETED}\""));
+        }
+        if let Some(after) = rule_count() {
+            // A first policy takes the place of built-in rules, so their number says only that the file's are there.
+            if after < wanted {
+                return Err(format!("{after} rules are active after the load, but {path} has {wanted}"));
+            }
+            proofs.push(match self.rules_before {
+                Some(before) => format!("{after} rules read back ({before} before)"),
+                None => format!("{after} rules read back"),
+            });
+        }
+        if proofs.is_empty() {
+            return Err(format!(
+                "the kernel took {path}, but neither its messages nor its rules can be read to verify it"
+            ));
+        }
+        Ok(proofs.join(", "))
+    }
 }
 
 /// The number of active rules, where the kernel lets them be read.

@@ -10,6 +10,7 @@ mod initrd;
 mod load;
 mod policy;
 mod real_root;
+mod rehearsal;
 mod run;
 mod trial;
 

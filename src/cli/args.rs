@@ -51,6 +51,8 @@ pub enum Verb {
     Setup(Setup),
     /// Put back what setup changed
     Teardown(Teardown),
+    /// Ask the next boot what a policy would deny, before anything is denied; without a policy, show what the last one said
+    Rehearse(Rehearse),
 }
 
 /// `imactl relabel`
@@ -172,6 +174,23 @@ pub struct Teardown {
     /// Change nothing, say what would be put back
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `imactl rehearse`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 armed, canceled, or nothing would be denied; 1 something would be, or no rehearsal came to a report; 2 \
+wrong usage or input; 3 the system refused.")]
+pub struct Rehearse {
+    /// Make the next boot a rehearsal of this policy: a name (see imactl policy list) or a file, with --root inside of it
+    #[arg(long, value_name = "NAME|FILE")]
+    pub policy: Option<String>,
+    /// Change nothing, say what the next boot would do
+    #[arg(long, requires = "policy")]
+    pub dry_run: bool,
+    /// Let the next boot be no rehearsal
+    #[arg(long, conflicts_with = "policy")]
+    pub cancel: bool,
 }
 
 /// `imactl policy`

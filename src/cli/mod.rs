@@ -15,6 +15,7 @@ mod policy_diff;
 mod policy_fmt;
 mod policy_show;
 mod progress;
+mod rehearse;
 mod relabel;
 mod render;
 mod rules;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         args::Verb::Trial(verb) => trial::run(&arguments, &verb.verb),
         args::Verb::Setup(verb) => setup::setup(&arguments, verb),
         args::Verb::Teardown(verb) => setup::teardown(&arguments, verb),
+        args::Verb::Rehearse(verb) => rehearse::run(&arguments, verb),
     };
     exit::code(result)
 }

@@ -77,7 +77,8 @@ fn of_kernel(kernel: &BootKernel) -> String {
     text
 }
 
-fn of_file(file: &RefusedFile) -> String {
+/// A denied file and what mends it.
+pub(super) fn of_file(file: &RefusedFile) -> String {
     let RefusedFile { path, why, label, package, rule, next, needed_for, core, needed } = file;
     let core = match (core, needed) {
         (true, _) => ", without which nothing starts",

@@ -121,7 +121,9 @@ fn policy(status: &Status) -> String {
     let Some(sha256) = &policy.sha256 else { return format!("{} is not there", policy.path) };
     let rules = policy.file_rules.map_or_else(|| "no valid rules".to_owned(), |rules| format!("{rules} rules"));
     let label = policy.label_reason.as_deref().unwrap_or("its label is not known");
+    let is_rehearsal = status.boot.as_ref().is_some_and(|boot| boot.rehearsal.is_some());
     let loaded = match policy.loaded_by {
+        _ if is_rehearsal => "not loaded in a rehearsal",
         Loader::Nobody => "not loaded",
         Loader::ImadBoot => "loaded by imad-boot",
         Loader::Other => "loaded, but not by imad-boot",

@@ -51,6 +51,10 @@ pub const BUS_UNREACHABLE: &str = "7ba00c529a7e42e3aef2cf58a14f2a43";
 pub const NEXT_BOOT_NOT_READY: &str = "ec2f5d463b4621d29fd64b055471ac91";
 /// imad: the next boot comes through again.
 pub const NEXT_BOOT_READY: &str = "160a17edf1f859d59b2b98a6b9fe1067";
+/// imad-boot: this boot is a rehearsal, or is none though one was asked for.
+pub const BOOT_REHEARSAL: &str = "5b0f1d7c6f3e4a2d9a5e3c8f70b1d264";
+/// imad-boot: what came of a rehearsal.
+pub const REHEARSAL_REPORT: &str = "c1d93a0e8f524b67b2a46d90e7351fa8";
 
 #[cfg(test)]
 mod tests {

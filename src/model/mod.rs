@@ -29,6 +29,7 @@ pub mod policy;
 pub mod prediction;
 pub mod program;
 pub mod proof;
+pub mod rehearsal;
 pub mod report;
 pub mod rpm;
 pub mod seq_file;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::plan::State;
+use super::rehearsal::RehearsalOutcome;
 
 /// Version of the schema below.
 pub const VERSION: u32 = 1;
@@ -359,6 +360,9 @@ pub struct BootReport {
     /// What earlier boots say of the policy; absent where that was not asked.
     #[serde(default)]
     pub trial: Option<TrialOutcome>,
+    /// This boot is a rehearsal; absent where it is none.
+    #[serde(default)]
+    pub rehearsal: Option<RehearsalOutcome>,
     /// What else a person should know.
     pub problems: Vec<Problem>,
     /// The steps in order.

@@ -21,6 +21,7 @@ pub mod predict;
 pub mod profile;
 mod record;
 mod recorded;
+pub mod rehearsal;
 pub mod revert;
 pub mod setup;
 pub mod status;

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::keys::{self, Keys};
-use super::{next_boot, policy, trial};
+use super::{next_boot, policy, rehearsal, trial};
 use crate::model::config::Config;
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
@@ -105,6 +105,7 @@ fn policy_state(
     }
     state.active_rules = active_rules.map(|rules| rules.len() as u64);
     let loaded = boot.filter(|boot| boot.policy.loaded);
+    let rehearses = boot.and_then(|boot| boot.rehearsal.as_ref()).is_some_and(|outcome| outcome.verified_by.is_some());
     state.loaded_sha256 = loaded.and_then(|boot| boot.policy.sha256.clone());
     state.refuses_files = match active_rules {
         Some(rules) => Some(rules.iter().any(|rule| refuses_files(rule))),
@@ -114,6 +115,7 @@ fn policy_state(
     let built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
     state.loaded_by = match (loaded, state.active_rules) {
         (Some(_), _) => Loader::ImadBoot,
+        (None, _) if rehearses => Loader::ImadBoot,
         (None, Some(0)) => Loader::Nobody,
         (None, Some(_)) if built_in => Loader::Unknown,
         (None, Some(_)) => Loader::Other,
@@ -147,6 +149,8 @@ pub fn status(
     let untold = found.certificates.iter().filter(|certificate| !told(&certificate.file));
     problems.extend(untold.flat_map(|certificate| certificate.problems.iter().cloned()));
     let policy = policy_state(root, &config, &found, boot.as_ref(), active_rules.as_deref(), &mut problems);
+    // What protects nothing is said first.
+    problems.splice(0..0, rehearsal::problems(root, boot.as_ref()));
     if let Some(boot) = &boot {
         problems.extend(boot.policy.problem.iter().cloned());
         problems.extend(boot.guard.iter().flat_map(|guard| guard.problems.iter().cloned()));
@@ -159,7 +163,12 @@ pub fn status(
     }
     problems.extend(trial::problems(root, boot.as_ref()));
     problems.extend(daemon_problems);
-    let next_boot = next_boot(root, policy.sha256.as_ref(), last_transaction.as_ref(), &mut problems);
+    let mut next_boot = next_boot(root, policy.sha256.as_ref(), last_transaction.as_ref(), &mut problems);
+    // What the check of the next boot says holds for the boot after a rehearsal.
+    if let (Some(found), Ok(Some(request))) = (&mut next_boot, rehearsal::armed(root)) {
+        let summary = &found.summary;
+        found.summary = format!("The next boot is a rehearsal of {}; without it: {summary}", request.policy);
+    }
     let mut seen = std::collections::BTreeSet::new();
     problems.retain(|problem| seen.insert(problem.what.clone()));
     let mut status = Status {
@@ -201,6 +210,9 @@ fn summary(status: &Status) -> String {
     let kernel = &status.kernel;
     if !kernel.ima {
         return "Not protected: this kernel has no IMA.".to_owned();
+    }
+    if let Some(outcome) = status.boot.as_ref().and_then(|boot| boot.rehearsal.as_ref()) {
+        return outcome.summary();
     }
     let labels = status.labels.as_ref().map_or_else(String::new, |labels| {
         let good = labels.by_state.get(&State::Good).copied().unwrap_or(0);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 const IMA: &str = "/sys/kernel/security/ima";
 const POLICY: &str = "/sys/kernel/security/ima/policy";
+const COUNT: &str = "/sys/kernel/security/ima/runtime_measurements_count";
 const EVM: [&str; 2] = ["/sys/kernel/security/integrity/evm/evm", "/sys/kernel/security/evm"];
 
 /// Whether the kernel has IMA switched on and securityfs is mounted.
@@ -52,6 +53,12 @@ pub fn active_rules() -> io::Result<Option<Vec<Vec<u8>>>> {
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// How many entries the measurement list has.
+pub fn measurement_count() -> io::Result<u64> {
+    let text = std::fs::read_to_string(COUNT)?;
+    text.trim().parse().map_err(|_| io::Error::other(format!("{COUNT} holds \"{text}\"")))
 }
 
 /// The value of EVM's file; `None` without EVM.

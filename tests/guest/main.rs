@@ -33,6 +33,7 @@ mod power;
 mod predictions;
 mod proofs;
 mod reads;
+mod rehearse;
 mod service;
 mod trial;
 mod verdicts;

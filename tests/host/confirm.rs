@@ -10,7 +10,7 @@ use super::fixture::{folder, output, run};
 
 /// A system after its boot, in which imad-boot confirm looks round: systemd's answers, the audit log, `/etc` and `/run` are
 /// this test's own.
-struct Booted {
+pub(crate) struct Booted {
     folder: tempfile::TempDir,
     report: BootReport,
 }
@@ -25,9 +25,11 @@ fn units(active: [&str; 3], file: &str) -> String {
 }
 
 impl Booted {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = folder();
-        for name in ["bin", "run/imad", "etc/ima", "etc/imad/state", "log/audit", "upper", "work"] {
+        for name in
+            ["bin", "run/imad", "etc/ima", "etc/imad/state", "log/audit", "upper", "work", "lib-upper", "lib-work"]
+        {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
         }
         let booted = Self { folder, report: BootReport::default() };
@@ -53,7 +55,11 @@ impl Booted {
         booted
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
@@ -72,19 +78,26 @@ impl Booted {
     /// imad-boot's exit status, and the report after it.
     fn run(&mut self, outcome: TrialOutcome) -> (Option<i32>, TrialOutcome) {
         self.report.trial = Some(outcome);
-        self.write("run/imad/boot.json", &serde_json::to_string(&self.report).unwrap());
+        let (code, report) = self.confirm_report(&self.report);
+        (code, report.trial.unwrap())
+    }
+
+    /// The same after a boot of this report.
+    pub(crate) fn confirm_report(&self, report: &BootReport) -> (Option<i32>, BootReport) {
+        self.write("run/imad/boot.json", &serde_json::to_string(report).unwrap());
         let script = "cd \"$1\" && mount -t overlay -o \"lowerdir=etc:/etc,upperdir=upper,workdir=work\" overlay /etc && \
                       mount -t overlay -o lowerdir=log:/var/log overlay /var/log && mount --bind run /run && \
+                      mount -t overlay -o lowerdir=/var/lib,upperdir=lib-upper,workdir=lib-work overlay /var/lib && \
                       PATH=$1/bin:$PATH exec \"$2\" confirm";
         let program = env!("CARGO_BIN_EXE_imad-boot");
         let arguments = ["--mount", "sh", "-c", script, "sh"].map(OsStr::new);
         let output = output("unshare", &[&arguments[..], &[self.folder.path().as_ref(), program.as_ref()]].concat());
         let text = std::fs::read(self.folder.path().join("run/imad/boot.json")).unwrap();
         let report: BootReport = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        (output.status.code(), report.trial.unwrap())
+        (output.status.code(), report)
     }
 
-    fn state(&self) -> Option<State> {
+    pub(crate) fn state(&self) -> Option<State> {
         let bytes = std::fs::read(self.folder.path().join("upper/imad/state/trial.json")).ok()?;
         let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         Some(State::parse(&bytes, machine.trim()).unwrap())

@@ -21,6 +21,7 @@ mod policies;
 mod policy;
 mod prediction;
 mod race;
+mod rehearse;
 mod service;
 mod setup;
 mod trial;

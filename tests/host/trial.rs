@@ -14,7 +14,7 @@ use super::fixture::{folder, output, run};
 const LABEL: &str = "0x030204d33204490004aabbccdd";
 
 /// A mount, gone when dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
     fn new(options: &[&str], source: &Path, target: PathBuf) -> Self {
@@ -24,12 +24,16 @@ impl Mount {
         Self(target)
     }
 
-    fn root(&self) -> Root {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn root(&self) -> Root {
         Root::open(&self.0).unwrap()
     }
 
     /// Its options, and those of its file system.
-    fn options(&self) -> (String, String) {
+    pub(crate) fn options(&self) -> (String, String) {
         let found = |column: &str| {
             let arguments = ["-n", "-o", column, "--mountpoint"].map(OsStr::new);
             let text = run("findmnt", &[&arguments[..], &[self.0.as_ref()]].concat()).stdout;
@@ -38,7 +42,7 @@ impl Mount {
         (found("VFS-OPTIONS"), found("FS-OPTIONS"))
     }
 
-    fn remount(&self, options: &str) {
+    pub(crate) fn remount(&self, options: &str) {
         run("mount", &[OsStr::new("-o"), options.as_ref(), self.0.as_ref()]);
     }
 }
@@ -71,14 +75,14 @@ fn fill(mounted: &Mount) {
 }
 
 /// An image with a file system that holds the state folder.
-struct Image {
+pub(crate) struct Image {
     kind: &'static str,
     folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl Image {
-    fn new(kind: &'static str, mebibytes: u64) -> Self {
+    pub(crate) fn new(kind: &'static str, mebibytes: u64) -> Self {
         let folder = folder();
         let path = folder.path().join("image");
         std::fs::File::create(&path).unwrap().set_len(mebibytes << 20).unwrap();
@@ -91,7 +95,7 @@ impl Image {
         image
     }
 
-    fn mount(&self, options: &str) -> Mount {
+    pub(crate) fn mount(&self, options: &str) -> Mount {
         // mount(8) would make the device read-only too for a read-only mount.
         let device = loop_device(&self.path, &[]);
         let mounted = Mount::new(&["-o", options], &device, self.folder.path().join("mounted"));
@@ -101,12 +105,16 @@ impl Image {
     }
 
     /// What lies on the disk, seen by another mount of a copy: nothing of this kernel's caches is in it.
-    fn on_disk(&self) -> Option<Attempts> {
+    pub(crate) fn copy(&self) -> Mount {
         let copy = self.folder.path().join("copy");
         std::fs::copy(&self.path, &copy).unwrap();
         // Read-write, since a journal is replayed first; and XFS takes no file system twice.
         let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
-        let mounted = Mount::new(&["-o", options], &copy, self.folder.path().join("elsewhere"));
+        Mount::new(&["-o", options], &copy, self.folder.path().join("elsewhere"))
+    }
+
+    fn on_disk(&self) -> Option<Attempts> {
+        let mounted = self.copy();
         let (_, attempts, problems) = trial::read(&mounted.root());
         assert_eq!(problems, []);
         attempts

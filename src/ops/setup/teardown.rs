@@ -16,11 +16,14 @@ use crate::sys::root::Root;
 use crate::sys::{kept, securityfs};
 
 /// What imad itself made in `/etc/imad/state`, beside the record.
-const STATE: [&str; 4] = [
+const STATE: [&str; 7] = [
     crate::model::manifest::PATH,
     crate::model::trial::PATH,
     crate::sys::attempts::PATH,
     crate::ops::trial::CONFIRMED_POLICY,
+    crate::model::rehearsal::ARMED,
+    crate::model::rehearsal::TAKEN,
+    crate::model::rehearsal::POLICY,
 ];
 /// How long to wait for whoever writes labels now.
 const PATIENCE: Duration = Duration::from_secs(60);
