@@ -74,6 +74,7 @@ put 0755 "$DRACUTDIR/modules.d/50imad" dracut-module/50imad/*.sh
 put 0644 "$DRACUTDIR/modules.d/50imad" units/imad-boot.service
 put 0644 "$DRACUTDIR/dracut.conf.d" conf/dracut.conf.d/50-imad.conf
 put 0644 "$UNITDIR" units/imad-boot-check.service units/imad-confirm.service
+put 0644 "$UNITDIR/dracut-shutdown.service.d" units/dracut-shutdown.service.d/50-imad.conf
 folder 0755 "$UNITDIR/sysinit.target.wants"
 ln -sfn ../imad-boot-check.service "$destdir$UNITDIR/sysinit.target.wants/imad-boot-check.service"
 # A default target of an administrator's own is one too.

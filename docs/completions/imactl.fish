@@ -77,12 +77,13 @@ complete -c imactl -n "__fish_imactl_using_subcommand explain" -l policy -d 'Jud
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand explain" -s h -l help -d 'Print help'
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -l root -d 'Work on the root in this folder, without the daemon' -r -F
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -l json -d 'Print JSON (see imactl(1) for the schema)'
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -s h -l help -d 'Print help'
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -f -a "history" -d 'Show every change of a file\'s label that the label journal knows; without a file, the jobs that changed labels'
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -f -a "revert" -d 'Put back what a job did to labels, where nothing else happened to them since'
-complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -f -a "history" -d 'Show every change of a file\'s label that the label journal knows; without a file, the jobs that changed labels'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -f -a "revert" -d 'Put back what a job did to labels, where nothing else happened to them since'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -f -a "exitrd" -d 'Label the initramfs that dracut unpacked for the shutdown; where the policy would deny it all the same, have systemd end the system by itself'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and not __fish_seen_subcommand_from history revert exitrd help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from history" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from history" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help'
@@ -90,8 +91,12 @@ complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_su
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from revert" -l dry-run -d 'Write nothing, say what would be put back'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from revert" -l json -d 'Print JSON (see imactl(1) for the schema)'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from revert" -s h -l help -d 'Print help'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from exitrd" -l root -d 'Work on the root in this folder, without the daemon' -r -F
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from exitrd" -l json -d 'Print JSON (see imactl(1) for the schema)'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from exitrd" -s h -l help -d 'Print help'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from help" -f -a "history" -d 'Show every change of a file\'s label that the label journal knows; without a file, the jobs that changed labels'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from help" -f -a "revert" -d 'Put back what a job did to labels, where nothing else happened to them since'
+complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from help" -f -a "exitrd" -d 'Label the initramfs that dracut unpacked for the shutdown; where the policy would deny it all the same, have systemd end the system by itself'
 complete -c imactl -n "__fish_imactl_using_subcommand labels; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -l root -d 'Work on the root in this folder, without the daemon' -r -F
 complete -c imactl -n "__fish_imactl_using_subcommand policy; and not __fish_seen_subcommand_from check diff fmt list show help" -l json -d 'Print JSON (see imactl(1) for the schema)'
@@ -174,6 +179,7 @@ complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_
 complete -c imactl -n "__fish_imactl_using_subcommand help; and not __fish_seen_subcommand_from status relabel check explain labels policy trial setup teardown rehearse help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from labels" -f -a "history" -d 'Show every change of a file\'s label that the label journal knows; without a file, the jobs that changed labels'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from labels" -f -a "revert" -d 'Put back what a job did to labels, where nothing else happened to them since'
+complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from labels" -f -a "exitrd" -d 'Label the initramfs that dracut unpacked for the shutdown; where the policy would deny it all the same, have systemd end the system by itself'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Say whether the kernel would take policy files, why not, and what loads but bricks, opens a hole or surprises'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "diff" -d 'Say which packaged files another policy denies or lets through, that this one does not'
 complete -c imactl -n "__fish_imactl_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "fmt" -d 'Lay policy files out: one blank between words, words in the kernel\'s order; comments and the order of rules stay'

@@ -125,13 +125,16 @@ pub struct Labels {
     pub verb: LabelsVerb,
 }
 
-/// What imactl can do with the label journal.
+/// What imactl can do with labels beside writing those of packages.
 #[derive(Debug, Subcommand)]
 pub enum LabelsVerb {
     /// Show every change of a file's label that the label journal knows; without a file, the jobs that changed labels
     History(LabelsHistory),
     /// Put back what a job did to labels, where nothing else happened to them since
     Revert(LabelsRevert),
+    /// Label the initramfs that dracut unpacked for the shutdown; where the policy would deny it all the same, have systemd
+    /// end the system by itself
+    Exitrd,
 }
 
 /// `imactl labels history`

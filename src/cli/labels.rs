@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::args::{Arguments, LabelsHistory, LabelsRevert, LabelsVerb};
 use super::exit::{Answer, Failure};
 use super::render;
-use super::target::{absolute, open_root};
+use super::target::{Target, absolute, failure, open_root};
 use crate::model::journal::report::{History, HistoryEntry, JobReport, Reverted};
+use crate::model::report::Exitrd;
 use crate::ops::revert::RevertError;
-use crate::ops::{history, revert};
+use crate::ops::{exitrd, history, revert};
 
 /// How long a run that writes labels is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,6 +20,7 @@ pub(super) fn run(arguments: &Arguments, verb: &LabelsVerb) -> Result<Answer, Fa
     match verb {
         LabelsVerb::History(verb) => show(arguments, verb),
         LabelsVerb::Revert(verb) => put_back(arguments, verb),
+        LabelsVerb::Exitrd => prepare_exitrd(arguments),
     }
 }
 
@@ -112,4 +114,28 @@ fn reverted_text(report: &Reverted) -> String {
         text.push_str("Next: imactl check (what would be denied now)\n");
     }
     text
+}
+
+fn prepare_exitrd(arguments: &Arguments) -> Result<Answer, Failure> {
+    let target = Target::open(arguments)?;
+    let report = exitrd::prepare(&target.root, &target.config, &target.keys.trust).map_err(|error| failure(&error))?;
+    if arguments.json { render::json(&report) } else { render::print(&exitrd_text(&report)) }?;
+    Ok(if report.unpacked && !report.kept { Answer::No } else { Answer::Yes })
+}
+
+fn exitrd_text(report: &Exitrd) -> String {
+    let Exitrd { unpacked, files, labelled, kept, problems, .. } = report;
+    if !unpacked {
+        return format!("Nothing is unpacked in {}.\n", exitrd::FOLDER);
+    }
+    let end = if *kept {
+        "systemd ends the system by it"
+    } else {
+        "the policy would deny it, so systemd ends the system by itself"
+    };
+    format!(
+        "{}: {labelled} of {files} programs and libraries labelled; {end}.\n{}",
+        exitrd::FOLDER,
+        render::problems(problems)
+    )
 }

@@ -190,6 +190,23 @@ pub struct LabelReport {
     pub of_journal: Vec<Problem>,
 }
 
+/// What became of the initramfs that is unpacked for the shutdown (`imactl labels exitrd`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exitrd {
+    /// Version of the schema.
+    pub version: u32,
+    /// There is something that systemd would execute.
+    pub unpacked: bool,
+    /// Programs and libraries in it.
+    pub files: u64,
+    /// How many of them got a label.
+    pub labelled: u64,
+    /// It is left for systemd to execute: the policy in force lets it come to its end.
+    pub kept: bool,
+    /// What keeps it from its end, and what could not be labelled.
+    pub problems: Vec<Problem>,
+}
+
 /// The last package transaction that the daemon saw through.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transaction {

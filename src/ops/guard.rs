@@ -116,11 +116,7 @@ const READ: [&str; 8] = [
 
 /// Asks for everything.
 pub fn check(case: &Case<'_>) -> Checked {
-    let judge = Judge {
-        kernel: &case.kernel.verdicts,
-        rules: case.rules,
-        creds_check_sees_new_ids: case.kernel.creds_check_sees_new_ids,
-    };
+    let judge = judge_of(case);
     let mut checked = Checked::default();
     for (place, denial) in judge.surroundings(case.initramfs) {
         checked.refused.push(Refused {
@@ -131,7 +127,6 @@ pub fn check(case: &Case<'_>) -> Checked {
             needed: true,
         });
     }
-    let mut filesystems = Filesystems::default();
     // In the initramfs nothing is asked about that would not keep the policy from being loaded.
     let all = case.depth != Depth::Labels;
     let core =
@@ -139,9 +134,36 @@ pub fn check(case: &Case<'_>) -> Checked {
     let known = case.manifest.map_or(&[][..], Manifest::entries);
     let read = read(case.root, known);
     let entries = known.iter().chain(&core).chain(&read);
-    for entry in entries.filter(|entry| all || entry.needed) {
+    look_at_all(case, entries.filter(|entry| all || entry.needed), &judge, &mut checked);
+    checked.refused.sort_by_key(|refused| (!refused.core, !refused.needed));
+    checked
+}
+
+/// Asks for these programs of the root alone, with all that they pull in.
+pub fn check_programs(case: &Case<'_>, programs: &[&str]) -> Checked {
+    let mut checked = Checked::default();
+    look_at_all(case, executed(case.root, programs).iter(), &judge_of(case), &mut checked);
+    checked
+}
+
+const fn judge_of<'a>(case: &Case<'a>) -> Judge<'a> {
+    Judge {
+        kernel: &case.kernel.verdicts,
+        rules: case.rules,
+        creds_check_sees_new_ids: case.kernel.creds_check_sees_new_ids,
+    }
+}
+
+fn look_at_all<'e>(
+    case: &Case<'_>,
+    entries: impl Iterator<Item = &'e Entry>,
+    judge: &Judge<'_>,
+    checked: &mut Checked,
+) {
+    let mut filesystems = Filesystems::default();
+    for entry in entries {
         checked.files += 1;
-        match look_at(case, entry, &judge, &mut filesystems, &mut checked.read) {
+        match look_at(case, entry, judge, &mut filesystems, &mut checked.read) {
             Ok(None) => {}
             Ok(Some(denial)) => checked.refused.push(Refused {
                 path: entry.path.clone(),
@@ -161,8 +183,6 @@ pub fn check(case: &Case<'_>) -> Checked {
             }),
         }
     }
-    checked.refused.sort_by_key(|refused| (!refused.core, !refused.needed));
-    checked
 }
 
 /// Whether the rules that the kernel has by itself let a policy be read, whatever the configuration wants: Secure Boot's, and
@@ -197,9 +217,14 @@ fn read(root: &Root, known: &[Entry]) -> Vec<Entry> {
 
 /// Init, what starts services, and the shell, with all that they pull in.
 pub fn core(root: &Root) -> Vec<Entry> {
+    executed(root, &CORE)
+}
+
+/// These programs, as far as they are there, with all that they pull in.
+fn executed(root: &Root, programs: &[&str]) -> Vec<Entry> {
     let mut found = Vec::new();
     let mut linking = Linking::new(root, Vec::new());
-    for program in CORE.iter().filter(|program| root.exists(program)) {
+    for program in programs.iter().filter(|program| root.exists(program)) {
         let parts = linking.execution(program.as_bytes()).parts;
         found.extend(parts.iter().map(|part| found_now(&part.path, Use::from(part.role).into(), true)));
     }

@@ -4,6 +4,7 @@
 pub mod boot_files;
 pub mod configuration;
 pub mod doctor;
+pub mod exitrd;
 pub mod explain;
 pub mod facts;
 pub mod guard;

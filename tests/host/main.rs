@@ -11,6 +11,7 @@ mod crash;
 mod daemon;
 mod database;
 mod doctor;
+mod exitrd;
 mod fixture;
 mod images;
 mod journal;
