@@ -35,6 +35,8 @@ use crate::sys::rpmdb::Database;
 pub const FOLDER: &str = "/run/initramfs";
 /// What systemd executes there (`shutdown.c`), seen from the folder.
 const START: &str = "/shutdown";
+/// Its name until everything is labelled: whatever ends the work before, systemd then finds nothing to execute.
+const ASIDE: &str = "/shutdown.imad";
 /// What dracut's script executes on its way to the machine's end (`99shutdown/shutdown.sh`); what an image lacks is not
 /// asked about.
 const PROGRAMS: [&str; 12] =
@@ -58,19 +60,30 @@ pub fn prepare(root: &Root, config: &Config, trust: &Trust) -> Result<Exitrd, Ru
             return Ok(report);
         }
     };
+    if let Err(error) = rename(&place, START, ASIDE) {
+        report.problems.push(Problem::new(format!("{start} cannot be put aside: {error}"), format!("rm {start}")));
+        return Ok(report);
+    }
     let labelled = label(root, &place, trust, &mut report);
-    match refusal(root, config, trust, &place) {
-        None => report.kept = true,
-        Some(problem) => {
-            report.problems.push(problem);
-            if let Err(error) = kept::remove(root, &start) {
-                report
-                    .problems
-                    .push(Problem::new(format!("{start} cannot be removed: {error}"), format!("rm {start}")));
-            }
-        }
+    let refusal = refusal(root, config, trust, &place);
+    let ended = if refusal.is_none() {
+        rename(&place, ASIDE, START)
+    } else {
+        kept::remove(root, &format!("{FOLDER}{ASIDE}")).map(drop)
+    };
+    report.kept = refusal.is_none() && ended.is_ok();
+    report.problems.extend(refusal);
+    if let Err(error) = ended {
+        let what = format!("{FOLDER}{ASIDE} cannot be renamed or removed: {error}");
+        report.problems.push(Problem::new(what, format!("ls -l {FOLDER}")));
     }
     labelled.map(|()| report)
+}
+
+fn rename(place: &Root, from: &str, to: &str) -> std::io::Result<()> {
+    let folder = place.open_dir("/")?;
+    let name = |path: &str| path.trim_start_matches('/').to_owned();
+    Ok(rustix::fs::renameat(&folder, name(from), &folder, name(to))?)
 }
 
 /// Why the policy would not let the shutdown come to its end; `None` where it would.
@@ -81,7 +94,7 @@ fn refusal(root: &Root, config: &Config, trust: &Trust, place: &Root) -> Option<
         Err(problem) => return Some(problem),
     };
     let found = |name: &&str| FOLDERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| place.exists(path));
-    let programs: Vec<String> = std::iter::once(START.to_owned()).chain(PROGRAMS.iter().filter_map(found)).collect();
+    let programs: Vec<String> = std::iter::once(ASIDE.to_owned()).chain(PROGRAMS.iter().filter_map(found)).collect();
     let programs: Vec<&str> = programs.iter().map(String::as_str).collect();
     let case = Case {
         root: place,
