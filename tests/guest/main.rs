@@ -26,6 +26,7 @@ mod ima_setup;
 mod kernels;
 mod labels;
 mod language;
+mod maintenance;
 mod named;
 mod packages;
 mod policies;
