@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -23,6 +24,21 @@ pub(crate) fn run(program: impl AsRef<OsStr>, arguments: &[impl AsRef<OsStr>]) -
     let mut command = Command::new(program);
     command.args(arguments);
     machine::run(command)
+}
+
+/// Writes until there is no block left, each one to the disk.
+pub(crate) fn fill(mounted: &Path) {
+    let mut filler = std::fs::File::options().append(true).create(true).open(mounted.join("filler")).unwrap();
+    let mut size = 1 << 20;
+    while size > 0 {
+        match filler.write_all(&vec![1; size]).and_then(|()| filler.sync_all()) {
+            Ok(()) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+                size /= 2;
+            }
+        }
+    }
 }
 
 /// How a package is signed.

@@ -20,7 +20,7 @@ use imad::sys::proofs::{Proofs, Sighting, facts as sys_facts};
 use imad::sys::root::Root;
 use imad::sys::state_dir::StateDir;
 
-use super::fixture::{example, folder, keys, output, run};
+use super::fixture::{example, fill, folder, keys, output, run};
 
 /// Two labels as signatures have them, by different keys; and the kernel's own.
 const ONE: &str = "030204d33204490004aabbccdd";
@@ -232,8 +232,7 @@ fn a_full_disk_keeps_a_label_from_being_written() {
     let path = vec![b'x'; 3000];
     let intent = NewIntent { path: &path, dev: 1, ino: 1, old: None, new: None };
     journal.intend(&[intent]).unwrap();
-    let filler = std::fs::write(target.join("filler"), vec![0; 8 << 20]).unwrap_err();
-    assert_eq!(filler.kind(), std::io::ErrorKind::StorageFull);
+    fill(&target);
     let mut recorded = 1;
     let error = loop {
         match journal.intend(&[intent]) {

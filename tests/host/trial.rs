@@ -1,7 +1,6 @@
 //! What a boot on trial records lasts on real file systems, also read-only and full ones; what would not last is no store.
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use imad::model::trial::{Attempts, Sum};
@@ -9,7 +8,7 @@ use imad::ops::trial::{self, CONFIRMED_POLICY, Confirmation};
 use imad::sys::efi_variable;
 use imad::sys::root::Root;
 
-use super::fixture::{folder, output, run};
+use super::fixture::{fill, folder, output, run};
 
 const LABEL: &str = "0x030204d33204490004aabbccdd";
 
@@ -57,21 +56,6 @@ fn loop_device(image: &Path, options: &[&str]) -> PathBuf {
     let options: Vec<&OsStr> = options.iter().map(AsRef::as_ref).collect();
     let arguments = [&["--find", "--show"].map(OsStr::new)[..], &options, &[image.as_ref()]].concat();
     PathBuf::from(String::from_utf8(run("losetup", &arguments).stdout).unwrap().trim())
-}
-
-/// Writes until there is no block left, each one to the disk.
-fn fill(mounted: &Mount) {
-    let mut filler = std::fs::File::options().append(true).create(true).open(mounted.0.join("filler")).unwrap();
-    let mut size = 1 << 20;
-    while size > 0 {
-        match filler.write_all(&vec![1; size]).and_then(|()| filler.sync_all()) {
-            Ok(()) => {}
-            Err(error) => {
-                assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-                size /= 2;
-            }
-        }
-    }
 }
 
 /// An image with a file system that holds the state folder.
@@ -192,7 +176,7 @@ fn a_full_disk_takes_the_next_attempt() {
     let mounted = image.mount("rw");
     let mut known = attempt(None, 1);
     trial::record(&mounted.root(), &known).unwrap();
-    fill(&mounted);
+    fill(&mounted.0);
     mounted.remount("remount,ro");
     for boot in 2..5 {
         known = attempt(Some(&known), boot);
@@ -203,7 +187,7 @@ fn a_full_disk_takes_the_next_attempt() {
     // The first record needs room, and says so where there is none.
     mounted.remount("remount,rw");
     std::fs::remove_file(mounted.0.join("etc/imad/state/attempts")).unwrap();
-    fill(&mounted);
+    fill(&mounted.0);
     mounted.remount("remount,ro");
     let problem = trial::record(&mounted.root(), &known).unwrap_err();
     assert!(problem.what.contains("No space left") && problem.next.contains("df -h"), "{problem:?}");
