@@ -4,6 +4,10 @@
 #![allow(dead_code, reason = "the harness and its questions serve the other tests too")]
 
 mod harness;
+mod ima_setup;
+mod maintenance;
+mod secure_boot;
+mod setup;
 mod system;
 mod verdicts;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::disk;
 use super::folder::Folder;
 use super::limit::{self, Permit};
-use super::machine::{Begin, Machine};
+use super::machine::{Begin, Machine, VARIABLES};
 use super::run::{Output, Run};
 use super::setup::{Setup, Stage};
 use super::state::State;
@@ -74,6 +74,10 @@ impl Guest {
         }
         for (number, image) in std::iter::once(root).chain(guest.setup.disks.iter().map(AsRef::as_ref)).enumerate() {
             disk::overlay(image, "raw", &guest.path(&format!("disk{number}"))).map_err(Failure)?;
+        }
+        if let Some(firmware) = &guest.setup.firmware {
+            let copied = fs::copy(&firmware.variables, guest.path(VARIABLES));
+            copied.map_err(|error| guest.failure(&format!("{}: {error}", firmware.variables.display())))?;
         }
         guest.try_start()?;
         Ok(guest)

@@ -56,6 +56,11 @@ impl Images {
         self.folder("REPO")
     }
 
+    /// Firmware and a signed kernel image: `OVMF_CODE.fd`, `OVMF_VARS.fd`, `esp.img`, `PK.auth`, `KEK.auth`, `db.auth`.
+    pub(crate) fn secure_boot(&self) -> &Path {
+        self.folder("SECURE")
+    }
+
     /// The same system with imad installed: `root.img`, `initrd-trusted.img`, `initrd-stock.img`, `rpms/`.
     pub(crate) fn imad(&self) -> &Path {
         self.folder("IMAD")

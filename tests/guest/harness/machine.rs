@@ -18,6 +18,9 @@ use super::setup::Setup;
 /// After these words on the console nothing more is to be expected of a guest.
 const DEAD: [&str; 2] = ["Kernel panic - not syncing", "Freezing execution."];
 
+/// The file of a guest's folder with its firmware's variables.
+pub(super) const VARIABLES: &str = "variables";
+
 /// Where a machine begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begin {
@@ -163,9 +166,15 @@ fn arguments(setup: &Setup, folder: &Path, begin: Begin) -> Result<Vec<OsString>
         // `unsafe` leaves out the host's fsync alone: what the guest has flushed survives the end of QEMU.
         add(&["-drive", &format!("if=virtio,format=qcow2,cache=unsafe,file={disk}")]);
     }
-    add(&["-kernel", &text(&setup.kernel)?, "-append", &setup.command_line.join(" ")]);
-    if let Some(initrd) = &setup.initrd {
-        add(&["-initrd", &text(initrd)?]);
+    if let Some(firmware) = &setup.firmware {
+        let (code, variables) = (text(&firmware.code)?, text(&folder.join(VARIABLES))?);
+        add(&["-drive", &format!("if=pflash,format=raw,readonly=on,file={code}")]);
+        add(&["-drive", &format!("if=pflash,format=raw,cache=unsafe,file={variables}")]);
+    } else {
+        add(&["-kernel", &text(&setup.kernel)?, "-append", &setup.command_line.join(" ")]);
+        if let Some(initrd) = &setup.initrd {
+            add(&["-initrd", &text(initrd)?]);
+        }
     }
     if let Some(time) = &setup.clock {
         add(&["-rtc", &format!("base={time}")]);

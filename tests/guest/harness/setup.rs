@@ -45,6 +45,16 @@ pub(crate) struct Setup {
     pub(super) boot_timeout: Duration,
     pub(super) changes: Vec<Change>,
     pub(super) clock: Option<String>,
+    pub(super) firmware: Option<Firmware>,
+}
+
+/// EFI firmware, which starts what lies on an EFI system partition.
+#[derive(Clone, Debug)]
+pub(super) struct Firmware {
+    /// Its program.
+    pub(super) code: PathBuf,
+    /// Its variables, as they are before the first boot.
+    pub(super) variables: PathBuf,
 }
 
 impl Setup {
@@ -64,6 +74,7 @@ impl Setup {
             boot_timeout: Duration::from_secs(300),
             changes: Vec::new(),
             clock: None,
+            firmware: None,
         }
     }
 
@@ -88,6 +99,15 @@ impl Setup {
         let imad = images.imad();
         Self::new(images.stock().join("vmlinuz"), Some(&imad.join("initrd-stock.img")), imad.join("root.img"))
             .disk(images.repo().join("repo.img"))
+    }
+
+    /// The trusted kernel and the same system on a machine with EFI firmware that knows no key yet. Kernel, initramfs and command
+    /// line are one signed program on an EFI system partition; what is said of them here does not count.
+    pub(crate) fn secure_boot() -> Self {
+        let images = Images::load();
+        let folder = images.secure_boot();
+        let firmware = Firmware { code: folder.join("OVMF_CODE.fd"), variables: folder.join("OVMF_VARS.fd") };
+        Self { firmware: Some(firmware), ..Self::trusted().disk(folder.join("esp.img")) }
     }
 
     /// Adds words to the kernel's command line.

@@ -55,6 +55,9 @@ impl State {
 
     /// Saves a guest into a folder that goes with the state.
     pub(super) fn save(guest: &Guest) -> Result<Self, Failure> {
+        if guest.setup.firmware.is_some() {
+            return Err(guest.failure("saving: the flash of a machine with EFI firmware is not saved"));
+        }
         let folder = Folder::new().map_err(|error| guest.failure(&format!("saving: {error}")))?;
         Self::write(guest, folder.path())?;
         Ok(Self::new(&guest.setup, Place::Temporary(folder), guest.origin.clone()))

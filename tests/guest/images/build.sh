@@ -6,6 +6,7 @@
 #   STOCK   stock.sh    the distribution's kernel      BASE    base.sh    the guest without imad
 #   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
 #   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
+#   SECURE  secure-boot.sh  firmware, keys and a signed kernel image for Secure Boot
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -26,6 +27,7 @@ stock=$("$here/stock.sh")
 base=$("$here/base.sh")
 control=$("$here/control.sh")
 imad=$("$here/imad.sh")
+secure=$("$here/secure-boot.sh")
 cat >"$target/guest-images.env.new" <<END
 KEYS=$keys
 KERNEL=$kernel
@@ -34,5 +36,6 @@ BASE=$base
 CONTROL=$control
 REPO=$imad
 IMAD=$imad
+SECURE=$secure
 END
 mv "$target/guest-images.env.new" "$target/guest-images.env"
