@@ -8,6 +8,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::exit::{self, Answer, Failure};
+use super::render;
+
 /// A script's part: its arguments in, its exit status out.
 pub(super) type Script = fn(Vec<OsString>) -> ExitCode;
 
@@ -17,6 +20,24 @@ pub(super) fn script(program: Option<&OsStr>) -> Option<Script> {
         add_sigs::NAME => Some(add_sigs::main),
         ima_setup::NAME => Some(ima_setup::main),
         _ => None,
+    }
+}
+
+/// Carries out what was asked for, or prints the usage where that was not understood.
+fn carry_out<T>(asked: Option<T>, usage: &str, run: impl FnOnce(&T) -> Result<Answer, Failure>) -> ExitCode {
+    let Some(asked) = asked else {
+        return match render::print(usage) {
+            Ok(()) => ExitCode::from(1),
+            Err(failure) => exit::code(Err(failure)),
+        };
+    };
+    match run(&asked) {
+        Ok(answer) => exit::code(Ok(answer)),
+        // The scripts know no other status.
+        Err(failure) => {
+            failure.say();
+            ExitCode::from(1)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::policy::effective::Effective;
 use super::policy::event::{Event, File, FileSystem, Target};
 use super::policy::inode::Inode;
 use super::policy::lint::{KERNEL_FS, RAMFS, ROOTFS, TMPFS};
+use super::policy::profile::KernelProfile;
 use super::policy::steps::{Actors, Way, of_part, of_way};
 use super::policy::verdict::{VerdictProfile, judge};
 use super::program::Role;
@@ -42,6 +43,13 @@ pub struct Judge<'a> {
 
 /// Root, and a user who is nobody in particular.
 const USERS: [u32; 2] = [0, 65534];
+
+impl<'a> Judge<'a> {
+    /// By what is known of a kernel.
+    pub const fn new(kernel: &'a KernelProfile, rules: &'a Effective) -> Self {
+        Self { kernel: &kernel.verdicts, rules, creds_check_sees_new_ids: kernel.creds_check_sees_new_ids }
+    }
+}
 
 impl Judge<'_> {
     /// The first of these uses of a file that is denied. What the kernel only records (`ima_appraise=log`) is not.
@@ -141,7 +149,6 @@ mod tests {
     use crate::model::policy::builtin::Boot;
     use crate::model::policy::event::{LabelRead, Signature};
     use crate::model::policy::parse::parse;
-    use crate::model::policy::profile::KernelProfile;
 
     fn rules(text: &str, command_line: &str) -> Effective {
         let profile = KernelProfile::default();

@@ -86,11 +86,7 @@ fn kernels(root: &Root) -> Vec<KernelBuild> {
     let own = root.is_running().then(kernel::release);
     let releases: BTreeSet<String> = kernel_config::releases(root).into_iter().chain(own.clone()).collect();
     let build = |release: String| {
-        let text = if Some(&release) == own.as_ref() {
-            kernel_config::running(root, &release)
-        } else {
-            kernel_config::of_release(root, &release)
-        };
+        let text = profile::configuration(root, &release);
         // What cannot be read is not known; the check of the next boot says why.
         let config = text.ok().flatten().map(|(source, text)| (source, KernelConfig::parse(&text)));
         KernelBuild { release, config: config.filter(|(_, config)| !config.is_empty()) }
@@ -163,12 +159,7 @@ fn policy_facts(root: &Root, config: &Config) -> (Policy, Containers) {
     facts.refuses_files = rules.iter().any(|(_, rule)| refuses_files(rule.as_bytes()));
     let kernel = if root.is_running() { profile::running(root).0.profile } else { KernelProfile::default() };
     if let Ok(found) = in_force::of_file(path, &file.bytes, &Boot::default(), &kernel) {
-        let judge = Judge {
-            kernel: &kernel.verdicts,
-            rules: &found.rules,
-            creds_check_sees_new_ids: kernel.creds_check_sees_new_ids,
-        };
-        containers.denied = judge.denies_programs_on(OVERLAY.0, OVERLAY.1);
+        containers.denied = Judge::new(&kernel, &found.rules).denies_programs_on(OVERLAY.0, OVERLAY.1);
     }
     (facts, containers)
 }

@@ -116,7 +116,7 @@ const READ: [&str; 8] = [
 
 /// Asks for everything.
 pub fn check(case: &Case<'_>) -> Checked {
-    let judge = judge_of(case);
+    let judge = Judge::new(case.kernel, case.rules);
     let mut checked = Checked::default();
     for (place, denial) in judge.surroundings(case.initramfs) {
         checked.refused.push(Refused {
@@ -142,16 +142,8 @@ pub fn check(case: &Case<'_>) -> Checked {
 /// Asks for these programs of the root alone, with all that they pull in.
 pub fn check_programs(case: &Case<'_>, programs: &[&str]) -> Checked {
     let mut checked = Checked::default();
-    look_at_all(case, executed(case.root, programs).iter(), &judge_of(case), &mut checked);
+    look_at_all(case, executed(case.root, programs).iter(), &Judge::new(case.kernel, case.rules), &mut checked);
     checked
-}
-
-const fn judge_of<'a>(case: &Case<'a>) -> Judge<'a> {
-    Judge {
-        kernel: &case.kernel.verdicts,
-        rules: case.rules,
-        creds_check_sees_new_ids: case.kernel.creds_check_sees_new_ids,
-    }
 }
 
 fn look_at_all<'e>(
@@ -199,8 +191,7 @@ pub fn lets_policy_be_read(
     let file = file.map_err(|error| unread(error.to_string()))?;
     let facts = facts::gather(root, &file, trust, &kernel.verdicts).map_err(|error| unread(error.to_string()))?;
     let rules = Effective::at_boot(boot, kernel);
-    let judge =
-        Judge { kernel: &kernel.verdicts, rules: &rules, creds_check_sees_new_ids: kernel.creds_check_sees_new_ids };
+    let judge = Judge::new(kernel, &rules);
     let Some(denial) = judge.policy_denial(&facts.file) else { return Ok(()) };
     let rule = denial.rule.and_then(|at| predict::rule(&rules, at));
     let rule = rule.map_or_else(String::new, |rule| format!(" ({}: {})", rule.place(), rule.text));

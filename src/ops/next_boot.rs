@@ -17,7 +17,7 @@ pub use record::{FILE, forget, read};
 use super::guard::{self, Case, Checked, Depth};
 use super::keys::Keys;
 use super::status::BOOT_REPORT;
-use super::{boot_files, configuration, in_force, keys, manifest, policy};
+use super::{boot_files, configuration, in_force, keys, manifest, policy, profile};
 use crate::model::algo::HashAlgo;
 use crate::model::boot_entry::menu::{Entries, Files, entries};
 use crate::model::boot_entry::version_of_name;
@@ -39,7 +39,7 @@ use crate::model::policy::profile::{KernelConfig, KernelProfile};
 use crate::model::report::{Problem, VERSION};
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
-use crate::sys::{boot_entries, clock, kernel, kernel_config};
+use crate::sys::{boot_entries, clock, kernel};
 use images::Images;
 
 /// dracut's settings, and the policy that its module `integrity` loads where they name none.
@@ -367,13 +367,7 @@ impl Judged<'_> {
 
     /// What a kernel makes of policies, by the configuration that is installed with it.
     fn profile(&self, release: &str, notes: &mut Vec<Problem>) -> Configured {
-        let is_running = self.root.is_running() && release == kernel::release();
-        let text = if is_running {
-            kernel_config::running(self.root, release)
-        } else {
-            kernel_config::of_release(self.root, release)
-        };
-        let text = text.unwrap_or_else(|error| {
+        let text = profile::configuration(self.root, release).unwrap_or_else(|error| {
             let what = format!("the configuration of kernel {release} cannot be read: {error}");
             notes.push(Problem::new(what, format!("ls -l /boot/config-{release}")));
             None

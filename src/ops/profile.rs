@@ -24,6 +24,15 @@ fn assumptions(kernel: &str, config: Option<&KernelConfig>) -> Option<Problem> {
     Some(Problem::new(what, "name the configuration of the kernel that you mean by --kernel-config"))
 }
 
+/// The configuration of a kernel by its release, and where it was found: the running one tells its own.
+pub fn configuration(root: &Root, release: &str) -> std::io::Result<Option<(String, String)>> {
+    if root.is_running() && release == kernel::release() {
+        kernel_config::running(root, release)
+    } else {
+        kernel_config::of_release(root, release)
+    }
+}
+
 /// The running kernel, and what kept it from being known better.
 pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
     let mut problems = Vec::new();

@@ -6,6 +6,7 @@
 mod harness;
 mod ima_setup;
 mod maintenance;
+mod plain;
 mod secure_boot;
 mod setup;
 mod system;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use imad::model::doctor::{Diagnosis, Severity};
 
 use crate::harness::{Guest, Images, Output, Setup, Status};
+use crate::plain::installed;
 use crate::system::{POLICY, boot_report};
 
 const PROGRAM: &str = "/usr/lib/imad/compat/ima-setup";
@@ -21,31 +22,15 @@ const LONG: Duration = Duration::from_secs(900);
 /// policy have lost their labels. The daemon, which would give them back, is masked. The kernel and its boot entry are in
 /// /boot, as a distribution puts them there.
 fn plain() -> Guest {
-    let images = Images::load();
-    let release = fs::read_to_string(images.kernel().join("release")).unwrap();
-    let release = release.trim();
-    let initrd = images.base().join("initrd-base.img");
-    let entry = format!(
-        "title Guest\nversion {release}\nlinux /vmlinuz-{release}\ninitrd /initramfs-{release}.img\noptions root=/dev/vda rw\n"
-    );
-    let read = |file: PathBuf| fs::read(file).unwrap();
-    // This kernel has no modules.
-    let dracut = "no_kernel=yes\nhostonly=no\ncompress=\"zstd -3 -q\"\nfilesystems+=\" ext4 \"\n";
-    Guest::boot(
+    Guest::boot(installed(
         Setup::trusted()
-            .initrd(&initrd)
             .remove(POLICY)
             .no_xattr(BASH, "security.ima")
             .no_xattr(MEASURE, "security.ima")
             .symlink("/etc/systemd/system/imad.service", "/dev/null")
             // Emulated, looking at the labels of all libraries takes longer than the boot; none of them lost its own.
-            .file("/etc/imad/imad.toml.d/50-haste.toml", "[labels]\nexclude = [\"/usr/lib\"]\n", 0o644)
-            .file("/etc/dracut.conf.d/50-guest.conf", dracut, 0o644)
-            .file(&format!("/boot/vmlinuz-{release}"), read(images.kernel().join("bzImage")), 0o644)
-            .file(&format!("/boot/config-{release}"), read(images.kernel().join("config")), 0o644)
-            .file(&format!("/boot/initramfs-{release}.img"), read(initrd.clone()), 0o600)
-            .file("/boot/loader/entries/guest.conf", entry, 0o644),
-    )
+            .file("/etc/imad/imad.toml.d/50-haste.toml", "[labels]\nexclude = [\"/usr/lib\"]\n", 0o644),
+    ))
 }
 
 fn set_up(guest: &Guest, arguments: &[&str]) -> Output {

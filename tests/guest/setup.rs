@@ -10,7 +10,8 @@ use imad::model::report::TrialDecision;
 use imad::model::setup::{SetupReport, StepOutcome};
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{POLICY, boot_report, in_haste, key_file, status, wait};
+use crate::plain::{installed, is_protected};
+use crate::system::{POLICY, boot_report, in_haste, key_file};
 
 /// What is armed.
 const NAME: &str = "01-appraise-executable-and-lib-signatures";
@@ -22,24 +23,8 @@ const LONG: Duration = Duration::from_secs(900);
 /// A system with imad's packages and nothing else of imad: no certificate, no policy, no label, an initramfs without
 /// imad-boot; and a kernel with a boot entry in `/boot`, as a distribution puts it there.
 fn plain() -> Guest {
-    let images = Images::load();
-    let release = fs::read_to_string(images.kernel().join("release")).unwrap();
-    let release = release.trim();
-    let initrd = images.base().join("initrd-base.img");
-    let setup = Setup::trusted().initrd(&initrd).remove(POLICY).remove("/etc/keys/ima/ima.der");
-    let entry = format!(
-        "title Guest\nversion {release}\nlinux /vmlinuz-{release}\ninitrd /initramfs-{release}.img\noptions root=/dev/vda rw\n"
-    );
-    let read = |file: PathBuf| fs::read(file).unwrap();
-    // This kernel has no modules.
-    let dracut = "no_kernel=yes\nhostonly=no\ncompress=\"zstd -3 -q\"\nfilesystems+=\" ext4 \"\n";
-    let setup = setup
-        .file(CERTIFICATE, key_file("ima.der"), 0o644)
-        .file("/etc/dracut.conf.d/50-guest.conf", dracut, 0o644)
-        .file(&format!("/boot/vmlinuz-{release}"), read(images.kernel().join("bzImage")), 0o644)
-        .file(&format!("/boot/config-{release}"), read(images.kernel().join("config")), 0o644)
-        .file(&format!("/boot/initramfs-{release}.img"), read(initrd), 0o600)
-        .file("/boot/loader/entries/guest.conf", entry, 0o644);
+    let setup = Setup::trusted().remove(POLICY).remove("/etc/keys/ima/ima.der");
+    let setup = installed(setup).file(CERTIFICATE, key_file("ima.der"), 0o644);
     let guest = Guest::boot(in_haste(setup));
     let strip = "find / -xdev -type f -exec setfattr -x security.ima {} + 2>/dev/null; sync";
     guest.command(&["sh", "-c", strip]).timeout(LONG).output();
@@ -122,12 +107,7 @@ fn a_plain_system_is_armed_by_one_command_and_plain_again_by_another() {
     let booted = boot_report(&guest);
     assert!(booted.policy.loaded, "{booted:#?}");
     assert_eq!(booted.trial.unwrap().decision, TrialDecision::Trial);
-    wait(&guest, Duration::from_secs(300), "the boot to be confirmed", || {
-        boot_report(&guest).trial.filter(|trial| trial.confirmed)
-    });
-    assert!(status(&guest).summary.starts_with("Protected: "), "{}", status(&guest).summary);
-    assert!(guest.sh("cp /usr/bin/true /root/true; /root/true").denied());
-    guest.run(&["rm", "/root/true"]).ok();
+    is_protected(&guest);
 
     // Labels stay while the policy wants them.
     let report = ask(&guest, &["teardown"]);

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::cli::exit::{self, Answer, Failure};
+use crate::cli::exit::{Answer, Failure};
 use crate::cli::target::{Target, failure, who};
 use crate::cli::{progress, render};
 use crate::model::cert::Certificate;
@@ -64,20 +64,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Asked> {
 
 /// The program.
 pub(super) fn main(arguments: Vec<OsString>) -> ExitCode {
-    let Some(asked) = parse(arguments) else {
-        return match render::print(USAGE) {
-            Ok(()) => ExitCode::from(1),
-            Err(failure) => exit::code(Err(failure)),
-        };
-    };
-    match run(&asked) {
-        Ok(answer) => exit::code(Ok(answer)),
-        // The script knows no other status.
-        Err(failure) => {
-            failure.say();
-            ExitCode::from(1)
-        }
-    }
+    super::carry_out(parse(arguments), USAGE, run)
 }
 
 fn run(asked: &Asked) -> Result<Answer, Failure> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::add_sigs::{THRESHOLD, dnf};
-use crate::cli::exit::{self, Answer, Failure};
+use crate::cli::exit::{Answer, Failure};
 use crate::cli::render;
 use crate::cli::target::who;
 use crate::model::report::Problem;
@@ -72,20 +72,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Asked> {
 
 /// The program.
 pub(super) fn main(arguments: Vec<OsString>) -> ExitCode {
-    let Some(asked) = parse(arguments) else {
-        return match render::print(USAGE) {
-            Ok(()) => ExitCode::from(1),
-            Err(failure) => exit::code(Err(failure)),
-        };
-    };
-    match run(&asked) {
-        Ok(answer) => exit::code(Ok(answer)),
-        // The script knows no other status.
-        Err(failure) => {
-            failure.say();
-            ExitCode::from(1)
-        }
-    }
+    super::carry_out(parse(arguments), USAGE, run)
 }
 
 fn run(asked: &Asked) -> Result<Answer, Failure> {
