@@ -69,7 +69,7 @@ pub struct KernelState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loader {
-    /// Nobody: no custom policy is active.
+    /// Nobody: no rules are active but those that the kernel brings by itself.
     #[default]
     Nobody,
     /// imad-boot, in the initramfs.

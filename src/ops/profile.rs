@@ -76,7 +76,7 @@ pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
             words: words.and_then(known),
             ima: securityfs::has_ima(),
             policy_mode,
-            rules: rules.map(|rules| rules.len()),
+            rules,
             lsm: securityfs::security_modules(),
             selinux_policy: securityfs::selinux_has_policy(),
             secure_boot,

@@ -4,10 +4,11 @@
 use std::io;
 
 use super::keys::{self, Keys};
-use super::{next_boot, policy, rehearsal, trial};
+use super::{in_force, next_boot, policy, profile, rehearsal, trial};
 use crate::model::config::Config;
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
+use crate::model::policy::readback::are_built_in;
 use crate::model::report::{
     BootReport, KernelState, KeyringKind, LabelCounts, Loader, NextBootState, PolicyState, Problem, Status,
     Transaction, VERSION,
@@ -72,6 +73,14 @@ pub fn boot_report(root: &Root) -> Result<Option<BootReport>, Problem> {
     })
 }
 
+/// Whether the active rules are none but those that the running kernel brings by itself, as under Secure Boot.
+fn are_the_kernels_own(root: &Root, rules: &[Vec<u8>]) -> bool {
+    rules.is_empty() || {
+        let (boot, _) = in_force::boot();
+        are_built_in(rules, &boot, &profile::running(root).0.profile)
+    }
+}
+
 /// The policy file and what of it is active.
 fn policy_state(
     root: &Root,
@@ -112,12 +121,12 @@ fn policy_state(
         // The kernel has what is in the file, if that is still the one.
         None => file_refuses.filter(|_| state.loaded_sha256.is_some() && state.loaded_sha256 == state.sha256),
     };
-    let built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
+    let may_be_built_in = option("ima_policy=").is_some() || option("ima_tcb").is_some();
     state.loaded_by = match (loaded, state.active_rules) {
         (Some(_), _) => Loader::ImadBoot,
         (None, _) if rehearses => Loader::ImadBoot,
-        (None, Some(0)) => Loader::Nobody,
-        (None, Some(_)) if built_in => Loader::Unknown,
+        (None, Some(_)) if active_rules.is_some_and(|rules| are_the_kernels_own(root, rules)) => Loader::Nobody,
+        (None, Some(_)) if may_be_built_in => Loader::Unknown,
         (None, Some(_)) => Loader::Other,
         // A kernel with one load that still takes one has none yet.
         (None, None) if securityfs::policy_loadable() || !securityfs::has_ima() => Loader::Nobody,
@@ -244,7 +253,11 @@ fn summary(status: &Status) -> String {
                 Some(boot) => boot.policy.problem.as_ref().map_or("no policy is loaded", |problem| &problem.what),
                 None => NO_IMAD_BOOT,
             };
-            format!("Not protected: {why}{labels}.")
+            let but = match status.policy.refuses_files {
+                Some(true) => "; only the kernel's own rules refuse files",
+                Some(false) | None => "",
+            };
+            format!("Not protected: {why}{but}{labels}.")
         }
     }
 }

@@ -79,11 +79,13 @@ impl Boot {
     /// Reads a command line as the kernel does: blanks part parameters except within double quotes, `-` and `_` are the
     /// same in names, and what follows `--` is for init.
     pub fn from_command_line(line: &str) -> Self {
+        Self::from_parameters(&parameters(line))
+    }
+
+    /// Reads the parameters of a command line, parted already.
+    pub fn from_parameters(parameters: &[String]) -> Self {
         let mut boot = Self::default();
-        for parameter in parameters(line) {
-            if parameter == "--" {
-                break;
-            }
+        for parameter in parameters.iter().take_while(|parameter| *parameter != "--") {
             let (name, value) = parameter.split_once('=').map_or((parameter.as_str(), None), |(n, v)| (n, Some(v)));
             let name = name.replace('-', "_");
             match (name.as_str(), value) {

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::builtin::Boot;
 use super::parse::TEMPLATES;
 use super::profile::{KernelConfig, KernelProfile, Lsm, Names, version};
+use super::readback::are_built_in;
 use super::rule::hash_number;
 
 /// What is known of a kernel.
@@ -28,8 +30,8 @@ pub struct RunningFacts {
     pub ima: bool,
     /// The mode of the policy's file; absent where it is gone, as after the only load that a kernel takes.
     pub policy_mode: Option<u32>,
-    /// How many rules are active, where they can be read.
-    pub rules: Option<usize>,
+    /// The active rules, where they can be read.
+    pub rules: Option<Vec<Vec<u8>>>,
     /// The active security modules, comma-separated.
     pub lsm: Option<String>,
     /// SELinux has a policy.
@@ -232,10 +234,14 @@ impl Build {
 /// Whether a custom policy is active already: yes or no, in words, and by what.
 fn custom_policy(profile: &KernelProfile, running: &RunningFacts, built_in: bool) -> (bool, &'static str, String) {
     let file = |what: &str| format!("{POLICY_FILE}: {what}");
-    match (running.policy_mode, running.rules) {
+    let boot = Boot { secure_boot: running.secure_boot == Some(true), ..Boot::from_parameters(&running.command_line) };
+    match (running.policy_mode, &running.rules) {
         (None, _) => (true, "active", file("it is gone, as after the only load")),
         (Some(mode), _) if mode & WRITE == 0 => (true, "active", file("it can no longer be written")),
-        (Some(_), Some(0)) => (false, "none", file("no rules")),
+        (Some(_), Some(rules)) if rules.is_empty() => (false, "none", file("no rules")),
+        (Some(_), Some(rules)) if are_built_in(rules, &boot, profile) => {
+            (false, "none", file("the rules that the kernel brings by itself"))
+        }
         (Some(_), Some(_)) if !built_in && !has_own_rules(profile, running) => (true, "active", file("rules")),
         // A kernel that takes one load and still takes it has had none.
         (Some(_), _) if !profile.write_policy => (false, "none", file("it can still be written, for the only load")),
@@ -314,6 +320,10 @@ mod tests {
         assert_eq!(without.profile.lsm, Lsm::KnowsNothing);
     }
 
+    fn three() -> Vec<Vec<u8>> {
+        vec![b"audit ".to_vec(); 3]
+    }
+
     #[test]
     fn a_custom_policy_is_seen_where_it_can_be() {
         let active = |options: &str, change: &dyn Fn(&mut RunningFacts)| {
@@ -324,18 +334,24 @@ mod tests {
         let once = "# CONFIG_IMA_WRITE_POLICY is not set\n";
         assert!(active(once, &|running| running.policy_mode = None));
         assert!(active(once, &|running| running.policy_mode = Some(0o400)));
-        assert!(active("", &|running| running.rules = Some(3)));
-        assert!(!active("", &|running| running.rules = Some(0)));
+        assert!(active("", &|running| running.rules = Some(three())));
+        assert!(!active("", &|running| running.rules = Some(Vec::new())));
         assert!(!active("", &|_| {}));
-        assert!(!active("CONFIG_IMA_APPRAISE_REQUIRE_POLICY_SIGS=y\n", &|running| running.rules = Some(3)));
+        assert!(!active("CONFIG_IMA_APPRAISE_REQUIRE_POLICY_SIGS=y\n", &|running| running.rules = Some(three())));
         let secure_boot = |running: &mut RunningFacts| {
-            running.rules = Some(3);
+            running.rules = Some(three());
             running.secure_boot = Some(true);
         };
         assert!(!active("CONFIG_IMA_ARCH_POLICY=y\n", &secure_boot));
-        assert!(active("", &secure_boot));
+        let brought = RunningFacts {
+            rules: Some(["measure func=KEXEC_KERNEL_CHECK ", "measure func=MODULE_CHECK "].map(Into::into).into()),
+            secure_boot: Some(true),
+            ..running()
+        };
+        let options = "CONFIG_IMA_ARCH_POLICY=y\nCONFIG_MODULE_SIG=y\nCONFIG_KEXEC_SIG=y\n";
+        assert_eq!(part(&kernel(config(&format!("{IMA}{options}")), Some(brought)), "custom policy").0, "none");
         let built_in = |running: &mut RunningFacts| {
-            running.rules = Some(3);
+            running.rules = Some(three());
             running.command_line = vec!["ima_policy=tcb".to_owned()];
         };
         assert!(!active("", &built_in));

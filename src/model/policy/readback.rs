@@ -1,6 +1,7 @@
 //! Rules as the kernel shows them, back to rules (the reverse of [`super::canonical::shown`]).
 #![forbid(unsafe_code)]
 
+use super::builtin::{Boot, default_rules};
 use super::canonical::shown;
 use super::error::RuleError;
 use super::lex::Line;
@@ -43,10 +44,41 @@ pub fn rules_before_file(active: &[Rule], file: &[PlacedRule]) -> Option<usize> 
     (same && !shown_of_file.is_empty()).then_some(before)
 }
 
+/// Whether the active rules, as the kernel shows them, are those that it has without any policy file
+/// (`ima_policy.c: ima_init_policy`).
+pub fn are_built_in<R: AsRef<[u8]>>(active: &[R], boot: &Boot, profile: &KernelProfile) -> bool {
+    let built_in = default_rules(boot, profile).into_iter().filter_map(|(_, rule)| shown(&rule));
+    let built_in: Vec<_> = built_in.map(|rule| rule.trim_ascii_end().to_vec()).collect();
+    active.iter().map(|rule| rule.as_ref().trim_ascii_end()).eq(built_in)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::policy::parse::parse;
+
+    #[test]
+    fn what_secure_boot_brings_is_no_loaded_policy() {
+        let profile = KernelProfile {
+            arch_policy: true,
+            arch_policy_signed: true,
+            module_sig: true,
+            kexec_sig: true,
+            ..KernelProfile::default()
+        };
+        let boot = Boot { secure_boot: true, ..Boot::default() };
+        // As Linux 6.12 shows them.
+        let active = [
+            "measure func=KEXEC_KERNEL_CHECK ",
+            "appraise func=POLICY_CHECK appraise_type=imasig ",
+            "measure func=MODULE_CHECK ",
+        ];
+        assert!(are_built_in(&active, &boot, &profile));
+        assert!(!are_built_in(&active[..2], &boot, &profile));
+        assert!(!are_built_in(&[&active[..], &["audit "]].concat(), &boot, &profile));
+        assert!(!are_built_in(&active, &Boot::default(), &profile));
+        assert!(are_built_in(&[""; 0], &Boot::default(), &profile));
+    }
 
     #[test]
     fn what_the_kernel_shows_is_read_back() {
