@@ -5,9 +5,9 @@ use serde::Serialize;
 use zbus::DBusError;
 
 use super::authorize::{authorize, is_root};
-use super::engine::Turn;
 use super::event::Event;
 use super::run::{Input, Shell};
+use super::turn::Turn;
 use super::work;
 use crate::bus::error::{Error, Failure};
 use crate::bus::job::Kind;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::event::{Action, Closed, Event, Lock, Order, Outcome, Program, RunFailure, Source, Trouble};
 use super::record::{Line, Saved, transaction};
 use super::tally::Tally;
+use super::turn::Turn;
 use crate::bus::job::Kind;
 use crate::bus::request::How;
 use crate::bus::view::Condition;
@@ -17,32 +18,6 @@ use crate::sys::watch::Change;
 /// Jobs that may wait; more are refused.
 const WAITING: usize = 16;
 
-/// Something that is done once at a time, and once more if it was wanted meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Turn {
-    /// It is not being done.
-    #[default]
-    Free,
-    /// It is being done.
-    Going,
-    /// It is being done and wanted again.
-    Again,
-}
-
-impl Turn {
-    /// It is wanted: `true` where it is to begin.
-    pub(super) fn want(&mut self) -> bool {
-        let begin = *self == Self::Free;
-        *self = if begin { Self::Going } else { Self::Again };
-        begin
-    }
-
-    /// It was done: `true` where it is wanted again.
-    pub(super) fn end(&mut self) -> bool {
-        std::mem::take(self) == Self::Again
-    }
-}
-
 /// Where the daemon is between start and end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Life {
@@ -51,6 +26,11 @@ enum Life {
     Starting,
     Running,
     Stopping,
+}
+
+/// Whether an order goes before long work, and before the end of the daemon.
+fn is_quick(order: &Order) -> bool {
+    order.kind == Kind::Transaction
 }
 
 /// The machine.
@@ -184,23 +164,41 @@ impl Engine {
             }
             Event::NextBootOutdated => self.check_next_boot(&mut actions),
             Event::NextBoot(found) => self.next_boot(&found, &mut actions),
-            Event::Stop => {
-                self.life = Life::Stopping;
-                for order in std::mem::take(&mut self.queue) {
-                    actions.push(Action::Close(order.id, Closed::Canceled));
-                }
-                actions.extend(self.running.iter().map(|order| Action::Cancel(order.id)));
-                if self.running.is_empty() {
-                    actions.push(Action::Exit);
-                }
-            }
+            Event::Stop => self.stop(&mut actions),
+        }
+        if self.is_stopping() && !self.is_at_work() {
+            actions.push(Action::Exit);
         }
         actions
     }
 
+    /// What a transaction brought is needed by the next boot, which may come right now, as after an offline update: it is
+    /// labelled, and the next boot checked, before the daemon ends. All else is done again after the next start.
+    fn stop(&mut self, actions: &mut Vec<Action>) {
+        self.life = Life::Stopping;
+        let (needed, rest) = std::mem::take(&mut self.queue).into_iter().partition(is_quick);
+        self.queue = needed;
+        actions.extend(rest.iter().map(|order| Action::Close(order.id, Closed::Canceled)));
+        let rest = self.running.iter().filter(|order| !is_quick(order));
+        actions.extend(rest.map(|order| Action::Cancel(order.id)));
+        if self.known.is_some() {
+            // A transaction may have ended a moment ago.
+            self.look(actions);
+        }
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.is_busy() || self.look != Turn::Free || self.checking != Turn::Free
+    }
+
+    /// Whether something is going on that the next boot needs.
+    pub(super) fn owes_the_next_boot(&self) -> bool {
+        self.checking != Turn::Free || self.queue.iter().chain(&self.running).any(is_quick)
+    }
+
     /// Looks at the database, now or as soon as the look that is going on is over.
     fn look(&mut self, actions: &mut Vec<Action>) {
-        if !self.is_stopping() && self.look.want() {
+        if self.look.want() {
             actions.push(Action::LookAtLock);
         }
     }
@@ -232,7 +230,8 @@ impl Engine {
             }
         };
         self.problem(Source::Database, None, actions);
-        if self.is_stopping() {
+        if self.is_stopping() && (self.rescan || self.known.is_none()) {
+            // The next start goes through all.
             return;
         }
         let old = self.known.replace(numbers.clone());
@@ -281,9 +280,8 @@ impl Engine {
 
     /// Begins what can be begun. Transactions do not wait for long work: what they bring is to run soon.
     fn begin(&mut self, actions: &mut Vec<Action>) {
-        let is_quick = |order: &Order| order.kind == Kind::Transaction;
         for quick in [true, false] {
-            if self.is_stopping() || self.running.iter().any(|order| is_quick(order) == quick) {
+            if (self.is_stopping() && !quick) || self.running.iter().any(|order| is_quick(order) == quick) {
                 continue;
             }
             let place = self.queue.iter().position(|order| is_quick(order) == quick);
@@ -356,12 +354,6 @@ impl Engine {
             self.life = Life::Running;
         }
         self.begin(actions);
-        if self.is_stopping() {
-            if self.running.is_empty() {
-                actions.push(Action::Exit);
-            }
-            return;
-        }
         actions.push(Action::Gather);
         self.idle(actions);
     }
@@ -378,7 +370,7 @@ impl Engine {
         if matches!(order.selection, Selection::Paths(_)) {
             let wrong: Vec<i64> =
                 packages.iter().filter(|part| !self.tally.agrees(part)).map(|part| part.number).collect();
-            if self.counted.is_some() && !wrong.is_empty() {
+            if self.counted.is_some() && !wrong.is_empty() && !self.is_stopping() {
                 let recount = Order { selection: Selection::Numbers(wrong), ..self.numbered(Kind::Check) };
                 self.enqueue(recount, actions);
             }
@@ -432,7 +424,7 @@ impl Engine {
     }
 
     fn check_next_boot(&mut self, actions: &mut Vec<Action>) {
-        if !self.is_stopping() && self.checking.want() {
+        if self.checking.want() {
             actions.push(Action::CheckNextBoot);
         }
     }

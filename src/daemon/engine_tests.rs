@@ -277,11 +277,43 @@ fn it_ends_when_the_last_job_has_ended() {
     let mut engine = running();
     let id = engine.accept().unwrap();
     engine.handle(Event::Ordered(id, Kind::Relabel, Selection::All, WRITE), 5);
-    assert_eq!(engine.handle(Event::Stop, 6), [Action::Cancel(id)]);
+    assert_eq!(engine.handle(Event::Stop, 6), [Action::Cancel(id), Action::LookAtLock]);
     assert_eq!(engine.accept(), None);
+    assert!(!engine.owes_the_next_boot());
+    engine.handle(Event::Lock(Lock::Held), 6);
     let actions = engine.handle(Event::Ended(id, Err(RunError::Cancelled)), 7);
-    assert_eq!(actions, [Action::Close(id, Closed::Canceled), Action::Exit]);
-    assert_eq!(running().handle(Event::Stop, 6), [Action::Exit]);
+    assert_eq!(actions, [Action::Close(id, Closed::Canceled), Action::Gather, Action::Exit]);
+}
+
+#[test]
+fn the_first_run_is_broken_off_at_the_end() {
+    let mut engine = Engine::new();
+    assert_eq!(engine.handle(Event::Stop, 6), [Action::Exit]);
+    let mut engine = Engine::new();
+    engine.handle(Event::Started(Saved::default()), 1);
+    let catchup = begun(&engine.handle(surveyed(&[1, 2]), 2)).unwrap().id;
+    assert_eq!(engine.handle(Event::Stop, 6), [Action::Cancel(catchup), Action::LookAtLock]);
+    engine.handle(Event::Ended(catchup, Err(RunError::Cancelled)), 7);
+    engine.handle(Event::Lock(Lock::Free), 7);
+    // All is to be gone through again at the next start, what came last too.
+    assert_eq!(engine.handle(surveyed(&[1, 2, 3]), 8).last(), Some(&Action::Exit));
+}
+
+#[test]
+fn what_a_transaction_brought_right_before_the_end_is_labelled() {
+    let mut engine = running();
+    assert_eq!(engine.handle(Event::Stop, 6), [Action::LookAtLock]);
+    assert_eq!(engine.handle(Event::Lock(Lock::Free), 7), [Action::Survey]);
+    let actions = engine.handle(surveyed(&[1, 2, 9]), 8);
+    let order = begun(&actions).unwrap();
+    assert_eq!((order.kind, order.added.clone()), (Kind::Transaction, numbers(&[9])));
+    assert!(!has(&actions, |action| *action == Action::Exit));
+    assert!(engine.owes_the_next_boot());
+    let actions = engine.handle(Event::Ended(order.id, found(vec![package(9, &[(State::Good, 1)])], vec![])), 9);
+    assert!(has(&actions, |action| *action == Action::CheckNextBoot), "{actions:?}");
+    assert!(!has(&actions, |action| *action == Action::Exit));
+    assert_eq!(engine.handle(Event::NextBoot(next_boot(true, &[])), 10).last(), Some(&Action::Exit));
+    assert!(!engine.owes_the_next_boot());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod serve;
 mod source;
 mod state;
 mod tally;
+mod turn;
 mod work;
 
 use std::path::PathBuf;
@@ -32,7 +33,8 @@ what they bring, and answers as org.imad1 on the system bus. Started by imad.ser
 
 --bus ADDRESS  use this D-Bus instead of the system bus
 --root DIR     work on the root in this folder
-SIGHUP reads the configuration again, SIGTERM ends it between two files.
+SIGHUP reads the configuration again, SIGTERM ends it between two files; what a transaction has
+brought is labelled before, and the next boot checked.
 Exit status: 0 told to end; 2 wrong usage; 3 it could not begin.
 ";
 

@@ -10,10 +10,11 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::engine::{Engine, Turn};
+use super::engine::Engine;
 use super::event::{Action, Closed, Event, Lock, Source};
 use super::jobs::Job;
 use super::serve::Served;
+use super::turn::Turn;
 use super::{source, state, work};
 use crate::bus::request::{Caller, Desk, Reply, Request};
 use crate::model::config::Config;
@@ -57,8 +58,8 @@ pub(super) enum Input {
     Reloaded(Box<work::Reloaded>),
     /// SIGTERM.
     Terminate,
-    /// Running jobs have had their time to end.
-    Deadline,
+    /// Running jobs have had their time to end; with `true` what the next boot needs had its time too.
+    Deadline(bool),
 }
 
 /// Where inputs are sent.
@@ -70,6 +71,8 @@ const GUARD: Duration = Duration::from_secs(15);
 const PROGRESS: Duration = Duration::from_millis(250);
 /// Running jobs have so long to end at SIGTERM; killing them loses nothing.
 const GRACE: Duration = Duration::from_millis(1500);
+/// What the next boot needs has so long (`TimeoutStopSec=` of the unit is longer).
+const LAST: Duration = Duration::from_secs(80);
 /// How long answers may take to leave when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(300);
 /// The bus has so long to answer.
@@ -108,6 +111,8 @@ pub(super) struct Shell {
     /// What a job had done at the last watchdog period, and for how many it has done nothing.
     stalled: (u64, u32),
     told: String,
+    /// It ends as soon as all is saved.
+    ending: bool,
     exit: bool,
 }
 
@@ -147,6 +152,7 @@ pub(super) async fn run(options: Options) -> Result<(), String> {
         execute: false,
         stalled: (0, 0),
         told: String::new(),
+        ending: false,
         exit: false,
     };
     source::signals(&inputs).map_err(|error| format!("signals: {error}"))?;
@@ -196,7 +202,9 @@ impl Shell {
             Input::Saved(result) => {
                 self.saving -= 1;
                 self.event(Event::Problem(Source::State, result.err())).await;
-                if self.execute && self.saving == 0 {
+                if self.ending && self.saving == 0 {
+                    self.exit = true;
+                } else if self.execute && self.saving == 0 {
                     self.execute().await;
                 }
             }
@@ -213,10 +221,11 @@ impl Shell {
             Input::Reloaded(new) => self.reloaded(*new).await,
             Input::Terminate => {
                 notify(&[NotifyState::Stopping]);
-                source::later(&self.inputs, GRACE, || Input::Deadline);
+                source::later(&self.inputs, GRACE, || Input::Deadline(false));
+                source::later(&self.inputs, LAST, || Input::Deadline(true));
                 self.event(Event::Stop).await;
             }
-            Input::Deadline => self.exit = true,
+            Input::Deadline(last) => self.exit |= last || !self.engine.owes_the_next_boot(),
         }
     }
 
@@ -314,6 +323,7 @@ impl Shell {
             }
             Action::Execute if self.saving > 0 => self.execute = true,
             Action::Execute => Box::pin(self.execute()).await,
+            Action::Exit if self.saving > 0 => self.ending = true,
             Action::Exit => self.exit = true,
         }
     }

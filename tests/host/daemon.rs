@@ -384,6 +384,22 @@ fn a_kill_in_the_middle_loses_nothing_and_sigterm_is_quick() {
 }
 
 #[test]
+fn what_a_transaction_brought_right_before_sigterm_is_labelled() {
+    let (bus, root) = (Bus::new(), PrivateRoot::new());
+    let (package, paths) = large(&root);
+    root.install(&[world(&root)]);
+    let mut service = Service::start(&bus, &root);
+    wait_for_counts(&service, &[("good", 1)]);
+    root.install(&[package]);
+    service.signal("-TERM");
+    let status = service.end();
+    assert!(status.success(), "{status}");
+    assert_eq!(labelled(&root, &paths), paths.len());
+    let next_boot = root.path().join("var/lib/imad/next-boot.json");
+    assert!(next_boot.exists(), "the next boot was not checked");
+}
+
+#[test]
 fn an_idle_daemon_is_one_thread_that_nothing_wakes() {
     let (bus, root) = (Bus::new(), PrivateRoot::new());
     root.install(&[hello(&root, "1.0")]);
