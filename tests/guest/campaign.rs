@@ -10,6 +10,7 @@ mod plain;
 mod secure_boot;
 mod setup;
 mod system;
+mod updates;
 mod verdicts;
 
 #[test]

@@ -3,6 +3,9 @@
 # certificate and policy in place; and the initramfs images. Prints the folder with
 #
 #   rpms/  repo.img (label imad-repo)  root.img  initrd-trusted.img  initrd-stock.img
+#
+# repo.img holds the repositories of packages.sh, rpm-plugin.sh (plugin) and updates.sh (updates, with a higher release of
+# imad), and imad.
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -12,12 +15,16 @@ set -euo pipefail
 . "$here/signing.sh"
 # shellcheck source=tests/guest/images/initrd.sh
 . "$here/initrd.sh"
+# shellcheck source=tests/guest/images/repack.sh
+. "$here/repack.sh"
 
 keys=$("$here/keys.sh")
 kernel=$("$here/kernel.sh")
 stock=$("$here/stock.sh")
 packages=$("$here/packages.sh")
 base=$("$here/base.sh")
+plugin=$("$here/rpm-plugin.sh")
+updates=$("$here/updates.sh")
 scratch=$(mktemp -d "$IMAD_CACHE/imad.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 "$checkout/packaging/build-rpm.sh" "$scratch/rpms" >&2
@@ -40,7 +47,12 @@ build() {
     rm "$scratch/repo/SHA256SUMS"
     mkdir "$scratch/repo/imad"
     cp "$out"/rpms/*.rpm "$scratch/repo/imad/"
-    createrepo_c --quiet --no-database "$scratch/repo/imad" >&2
+    cp -r "$plugin/plugin" "$updates/updates" "$scratch/repo/"
+    local rpm
+    for rpm in "$out"/rpms/*.rpm; do repack "$rpm" "$scratch/repacked"; done
+    sign_rpm --key "$keys/ima.key" --cert "$keys/ima.pem" "$scratch"/repacked/*.rpm >&2
+    mv "$scratch"/repacked/*.rpm "$scratch/repo/updates/"
+    for rpm in imad plugin updates; do createrepo_c --quiet --no-database "$scratch/repo/$rpm" >&2; done
     make_image "$scratch/repo" "$out/repo.img" imad-repo 256M
 
     cp --sparse=always "$base/root.img" "$out/root.img"
@@ -65,6 +77,7 @@ build() {
 }
 
 cached imad "$(recipe_hash "${BASH_SOURCE[0]}" "$here/chroot.sh" "$here/signing.sh" "$here/initrd.sh" \
+    "$here/repack.sh" "$plugin/SHA256SUMS" "$updates/SHA256SUMS" \
     "$keys/ima.pem" "$kernel/release" "$stock/SHA256SUMS" "$packages/SHA256SUMS" "$base/SHA256SUMS" \
     "$(signer_recipe)" "$scratch"/rpms/*.rpm)" build
 echo "$entry"
