@@ -150,10 +150,10 @@ fn in_plain_words(
     candidate: Option<&Candidate>,
     report: &SetupReport,
 ) -> String {
-    let Some(candidate) = candidate else { return "The next boot is as the last one: nothing is armed.".to_owned() };
-    if report.steps.iter().any(|step| step.outcome == StepOutcome::Refused) && !request.force {
-        return "The next boot is as the last one: the policy is not armed.".to_owned();
-    }
+    let refused = report.steps.iter().any(|step| step.outcome == StepOutcome::Refused) && !request.force;
+    let Some(candidate) = candidate.filter(|_| !refused) else {
+        return format!("Nothing is armed. {}", as_before(request.root, config));
+    };
     let will = if request.dry_run { "would load" } else { "loads" };
     let forced = report.steps.iter().any(|step| step.outcome == StepOutcome::Forced);
     let warning =
@@ -163,6 +163,16 @@ fn in_plain_words(
          again, and imactl status says why.{warning}",
         candidate.name, candidate.rules, config.trial.attempts
     )
+}
+
+/// What the next boot does about the policy that is or is not there now.
+fn as_before(root: &Root, config: &Config) -> String {
+    let path = &config.policy.path;
+    if root.exists(path) {
+        format!("The next boot loads {path}, as before.")
+    } else {
+        "The next boot loads no policy.".to_owned()
+    }
 }
 
 /// A step that cannot be taken for want of rights or a fault of the system.

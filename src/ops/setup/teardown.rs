@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::record::{Recorder, read};
 use super::steps::Said;
-use super::{Request, Run};
+use super::{Request, Run, as_before};
 use crate::model::config::Config;
 use crate::model::policy::outline::refuses_files;
 use crate::model::report::Problem;
@@ -38,7 +38,7 @@ pub fn teardown(request: &Request<'_>) -> SetupReport {
         Ok(None) => {
             run.step("record", |_| Said::already("setup changed nothing here"));
             run.report.complete = true;
-            "The next boot is as the last one.".clone_into(&mut run.report.next_reboot);
+            run.report.next_reboot = as_before(root, &config);
             return run.into_report();
         }
         Err(problem) => {
@@ -191,11 +191,6 @@ fn forget(root: &Root, dry_run: bool) -> Said {
 }
 
 fn what_follows(root: &Root, config: &Config, left: bool) -> String {
-    let path = &config.policy.path;
-    let policy = if root.exists(path) {
-        format!("The next boot loads {path}, as it did before setup.")
-    } else {
-        "The next boot loads no policy.".to_owned()
-    };
+    let policy = as_before(root, config);
     if left { format!("{policy} Something is left: imactl teardown again afterwards.") } else { policy }
 }
