@@ -45,7 +45,7 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
         (outcome, config)
     });
     let switches = switches(&config, &mut run.report);
-    let taken = run.step("keys", |report| load_keys(&root, &config, report));
+    let taken = run.step("keys", |report| certificates::load_keys(&root, &config, report));
     if let Some(request) = rehearsal::asked(&root, &switches, &mut run.report)
         && run.step("rehearsal", |report| rehearsal::begin(&root, &request, &config.policy.path, report))
     {
@@ -81,6 +81,9 @@ pub(super) fn initrd(sysroot: &Path) -> BootReport {
         _ => (Outcome::Skipped, None),
     });
     run.step("load", |report| (load_policy(&root, ready.as_ref(), report), ()));
+    if run.report.policy.loaded && run.report.keyring == KeyringKind::Untrusted {
+        run.step("prime", |report| (prime(&root, report), ()));
+    }
     run.step("hide", |report| (if by_systemd { Outcome::Skipped } else { hide(&root, report) }, ()));
     run.report.stopped =
         switches.guard == Guard::Closed && !run.report.policy.loaded && !switches.policy_off && !by_systemd;
@@ -166,53 +169,6 @@ fn switches(config: &Config, report: &mut BootReport) -> Switches {
     switches
 }
 
-/// Certificates into `.ima`. `None`: this kernel has no trusted keyring, so no policy is loaded.
-fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -> (Outcome, Option<Vec<Certificate>>) {
-    if !securityfs::has_ima() {
-        let what = "this kernel has no IMA, or securityfs is not mounted; nothing is appraised";
-        let problem = Problem::new(what, "boot a kernel with CONFIG_IMA_APPRAISE (grep IMA /boot/config-$(uname -r))");
-        warn(message_id::BOOT_NO_IMA, &problem);
-        report.problems.push(problem);
-        return (Outcome::Skipped, None);
-    }
-    let keyring = keys::ima_keyring();
-    if let Ok((kind, _)) = &keyring {
-        report.keyring = *kind;
-    }
-    let serial = match keyring {
-        Ok((KeyringKind::Trusted, Some(serial))) => serial,
-        Ok(_) => {
-            let what = "this kernel has no trusted keyring .ima, only _ima, which takes any certificate; no certificate \
-                        and no policy is loaded";
-            let next = "boot a kernel with CONFIG_INTEGRITY_TRUSTED_KEYRING";
-            let problem = Problem::new(what, next);
-            warn(message_id::BOOT_NO_TRUSTED_KEYRING, &problem);
-            report.problems.push(problem);
-            return (Outcome::Skipped, None);
-        }
-        Err(error) => {
-            let problem =
-                Problem::new(format!("the keyring .ima cannot be found: /proc/keys: {error}"), "cat /proc/keys");
-            warn(message_id::BOOT_NO_TRUSTED_KEYRING, &problem);
-            report.problems.push(problem);
-            return (Outcome::Failed, None);
-        }
-    };
-    match certificates::load(root, &config.keys.dir, serial) {
-        Ok((outcomes, taken)) => {
-            let all = outcomes.iter().all(|outcome| outcome.accepted);
-            report.certificates = outcomes;
-            (if all { Outcome::Done } else { Outcome::Failed }, Some(taken))
-        }
-        Err(error) => {
-            let problem = Problem::new(format!("{}: {error}", config.keys.dir), format!("ls -ld {}", config.keys.dir));
-            warn(message_id::BOOT_KEY_REFUSED, &problem);
-            report.problems.push(problem);
-            (Outcome::Failed, Some(Vec::new()))
-        }
-    }
-}
-
 fn load_policy(root: &Root, ready: Option<&Ready>, report: &mut BootReport) -> Outcome {
     let Some(Ready { path, outline, .. }) = ready else { return Outcome::Skipped };
     match policy_load::load(root, path, outline) {
@@ -224,6 +180,18 @@ fn load_policy(root: &Root, ready: Option<&Ready>, report: &mut BootReport) -> O
         Err(why) => {
             let next = format!("mend {path} and reboot; this boot goes on without it");
             report.policy.problem = Some(Problem::new(why, next));
+            Outcome::Failed
+        }
+    }
+}
+
+/// Has the kernel find `_ima`, which not every process can show it.
+fn prime(root: &Root, report: &mut BootReport) -> Outcome {
+    match keys::prime(root) {
+        Ok(()) => Outcome::Done,
+        Err(problem) => {
+            warn(message_id::BOOT_NO_TRUSTED_KEYRING, &problem);
+            report.problems.push(problem);
             Outcome::Failed
         }
     }

@@ -76,6 +76,8 @@ pub struct Policy {
 pub struct Keys {
     /// The folder with the certificates.
     pub dir: String,
+    /// Make do with `_ima` on a kernel without a trusted keyring.
+    pub allow_untrusted_keyring: bool,
 }
 
 /// `[labels]`
@@ -93,7 +95,7 @@ impl Default for Config {
             boot: Boot { loader: BootLoader::Imad, guard: Guard::Open, command_line: true },
             trial: Trial { attempts: 2 },
             policy: Policy { path: "/etc/ima/ima-policy".to_owned(), require_signature: true },
-            keys: Keys { dir: "/etc/keys/ima".to_owned() },
+            keys: Keys { dir: "/etc/keys/ima".to_owned(), allow_untrusted_keyring: false },
             labels: Labels::default(),
         }
     }
@@ -135,6 +137,7 @@ struct PolicyFragment {
 #[serde(deny_unknown_fields)]
 struct KeysFragment {
     dir: Option<AbsolutePath>,
+    allow_untrusted_keyring: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -209,19 +212,28 @@ impl Config {
         }
         let Fragment { boot, trial, policy, keys, labels } = fragment;
         let (boot, policy) = (boot.unwrap_or_default(), policy.unwrap_or_default());
-        let labels = labels.unwrap_or_default();
+        let (keys, labels) = (keys.unwrap_or_default(), labels.unwrap_or_default());
         set(&mut self.boot.loader, boot.loader);
         set(&mut self.boot.guard, boot.guard);
         set(&mut self.boot.command_line, boot.command_line);
         set(&mut self.trial.attempts, trial.unwrap_or_default().attempts);
         set(&mut self.policy.path, policy.path.map(|path| path.0));
         set(&mut self.policy.require_signature, policy.require_signature);
-        set(&mut self.keys.dir, keys.unwrap_or_default().dir.map(|path| path.0));
+        set(&mut self.keys.dir, keys.dir.map(|path| path.0));
+        set(&mut self.keys.allow_untrusted_keyring, keys.allow_untrusted_keyring);
         set(&mut self.labels.config_files, labels.config_files);
         set(
             &mut self.labels.exclude,
             labels.exclude.map(|paths| paths.into_iter().map(|path| path.0).collect::<Vec<_>>()),
         );
+    }
+}
+
+impl Config {
+    /// Whether policies are loaded on kernels that have no trusted keyring: by imad-boot alone, since what is verified first
+    /// must be imad-boot's (`digsig.c: integrity_keyring_from_id()`).
+    pub fn uses_untrusted_keyring(&self) -> bool {
+        self.keys.allow_untrusted_keyring && self.boot.loader == BootLoader::Imad
     }
 }
 
@@ -250,6 +262,16 @@ mod tests {
         assert!(
             config.labels.excludes(b"/srv/x") && config.labels.excludes(b"/srv") && !config.labels.excludes(b"/srvx")
         );
+    }
+
+    #[test]
+    fn an_untrusted_keyring_is_for_imad_boot_alone() {
+        let mut config = Config::default();
+        assert!(!config.uses_untrusted_keyring());
+        config.apply(parse("a", "[keys]\nallow_untrusted_keyring = true\n").unwrap());
+        assert!(config.uses_untrusted_keyring());
+        config.apply(parse("b", "[boot]\nloader = 'systemd'\n").unwrap());
+        assert!(!config.uses_untrusted_keyring());
     }
 
     #[test]

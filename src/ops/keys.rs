@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod load;
+mod untrusted;
 
 use std::io;
 
 pub use load::{load, load_files};
+pub use untrusted::{make, prime};
 
 use crate::model::cert::{Certificate, KernelKey, Refusal, SOON};
 use crate::model::report::{CertificateInfo, KeyInfo, KeyringKind, Problem};

@@ -20,6 +20,7 @@ pub struct Key {
     pub description: String,
 }
 
+const KEYCTL_SETPERM: libc::c_int = 5;
 const KEYCTL_DESCRIBE: libc::c_int = 6;
 const KEYCTL_READ: libc::c_int = 11;
 
@@ -39,6 +40,37 @@ pub fn add_certificate(keyring: Serial, der: &[u8]) -> io::Result<Serial> {
     serial(unsafe {
         libc::syscall(libc::SYS_add_key, KIND.as_ptr(), DESCRIPTION.as_ptr(), der.as_ptr(), der.len(), keyring)
     })
+}
+
+/// Makes a keyring of this name in the user's keyring, which a process with `KeyringMode=shared` finds in its session.
+pub fn add_keyring(name: &CStr) -> io::Result<Serial> {
+    const KIND: &CStr = c"keyring";
+    const KEY_SPEC_USER_KEYRING: Serial = -4;
+    // SAFETY: both strings end in NUL and are only read; a keyring takes no payload.
+    serial(unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            KIND.as_ptr(),
+            name.as_ptr(),
+            std::ptr::null::<u8>(),
+            0usize,
+            KEY_SPEC_USER_KEYRING,
+        )
+    })
+}
+
+/// Lets a key be viewed, read and searched by its owner, and changed by nobody (`linux/key.h: KEY_POS_…`, `KEY_USR_…`). Root
+/// can take that back.
+pub fn seal(key: Serial) -> io::Result<()> {
+    const VIEW: u32 = 0x01;
+    const READ: u32 = 0x02;
+    const SEARCH: u32 = 0x08;
+    const POSSESSOR: u32 = 24;
+    const OWNER: u32 = 16;
+    let allowed = VIEW | READ | SEARCH;
+    let permissions = allowed << POSSESSOR | allowed << OWNER;
+    // SAFETY: the call takes two numbers.
+    serial(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_SETPERM, key, permissions) }).map(drop)
 }
 
 /// Calls a keyctl operation that fills a buffer, with a buffer that is large enough.
@@ -84,16 +116,23 @@ fn describe(key: Serial) -> io::Result<Key> {
 
 /// Finds a keyring by its name in `/proc/keys`, which shows the kernel's own keyrings to uid 0.
 pub fn find(name: &str) -> io::Result<Option<Serial>> {
-    Ok(find_in(&std::fs::read_to_string("/proc/keys")?, name))
+    Ok(find_in(&std::fs::read_to_string("/proc/keys")?, name).map(|(serial, _)| serial))
+}
+
+/// How many hold on to the keyring of this name.
+pub fn usage(name: &str) -> io::Result<Option<u64>> {
+    Ok(find_in(&std::fs::read_to_string("/proc/keys")?, name).map(|(_, usage)| usage))
 }
 
 /// `SERIALHEX FLAGS USAGE EXPIRY PERM UID GID TYPE DESCRIPTION: SUMMARY`
-fn find_in(keys: &str, name: &str) -> Option<Serial> {
+fn find_in(keys: &str, name: &str) -> Option<(Serial, u64)> {
     keys.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         let serial = fields.next()?;
-        let is_it = fields.nth(6)? == "keyring" && fields.next()?.strip_suffix(':')? == name;
-        is_it.then(|| u32::from_str_radix(serial, 16).ok())?.map(u32::cast_signed)
+        let usage = fields.nth(1)?;
+        let is_it = fields.nth(4)? == "keyring" && fields.next()?.strip_suffix(':')? == name;
+        let serial = is_it.then(|| u32::from_str_radix(serial, 16).ok())??;
+        Some((serial.cast_signed(), usage.parse().ok()?))
     })
 }
 
@@ -110,8 +149,8 @@ mod tests {
 
     #[test]
     fn finds_a_keyring_by_name() {
-        assert_eq!(find_in(KEYS, ".ima"), Some(0x0335_b3c5));
-        assert_eq!(find_in(KEYS, "_uid_ses.0"), Some(0x2b6b_3a05));
+        assert_eq!(find_in(KEYS, ".ima"), Some((0x0335_b3c5, 1)));
+        assert_eq!(find_in(KEYS, "_uid_ses.0"), Some((0x2b6b_3a05, 1)));
         assert_eq!(find_in(KEYS, "_ima"), None);
         assert_eq!(find_in(KEYS, "imad"), None);
     }

@@ -1,9 +1,9 @@
 //! Kernels that imad can do nothing with: each is said clearly, and the machine boots.
 
-use imad::model::report::{KeyringKind, Loader};
+use imad::model::report::{KeyringKind, Loader, Outcome};
 
 use crate::harness::{Guest, Images, Setup};
-use crate::system::{POLICY, STOCK, STRICT, boot_report, in_haste, journal, kernel_messages, settled};
+use crate::system::{POLICY, STOCK, STRICT, boot_report, in_haste, journal, kernel_messages, settled, status};
 
 /// The distribution's own kernel: IMA without a trusted keyring, one load, rules that cannot be read.
 #[test]
@@ -24,6 +24,28 @@ fn nothing_is_loaded_without_a_trusted_keyring_and_the_machine_boots() {
     assert_eq!(status.policy.loaded_by, Loader::Nobody);
     assert!(status.summary.starts_with("Not protected: "), "{}", status.summary);
     guest.sh("cp /usr/bin/true /tmp/true && /tmp/true").ok();
+}
+
+/// The same, told to make do: imad-boot makes `_ima`, and has the kernel keep it.
+#[test]
+fn with_an_untrusted_keyring_that_is_allowed_the_policy_is_loaded_and_everybody_gets_on() {
+    let allowed = "[keys]\nallow_untrusted_keyring = true\n";
+    let setup = in_haste(Setup::stock()).file("/etc/imad/imad.toml", allowed, 0o644);
+    let guest = Guest::boot(setup);
+    let report = boot_report(&guest);
+    assert_eq!(report.keyring, KeyringKind::Untrusted);
+    assert!(report.policy.loaded && report.certificates.iter().all(|found| found.accepted), "{report:#?}");
+    let prime = report.steps.iter().find(|step| step.name == "prime").unwrap();
+    assert_eq!(prime.outcome, Outcome::Done, "{report:#?}");
+    // Services have sessions of their own, in which the keyring is not; users have none at all.
+    assert_eq!(kernel_messages(&guest, "op=appraise_data"), Vec::<String>::new());
+    guest.run_as("nobody", &["/usr/bin/true"]).ok();
+    guest.sh("cp /usr/bin/true /root/true").ok();
+    assert!(guest.run(&["/root/true"]).denied());
+    let status = status(&guest);
+    assert!(status.problems.iter().any(|problem| problem.what.contains("into which root puts any key")), "{status:#?}");
+    // Not by mistake: who wants to add a key has to take the seal off.
+    assert!(!guest.sh("keyctl padd asymmetric '' %keyring:_ima </etc/keys/ima/ima.der").success());
 }
 
 #[test]

@@ -163,7 +163,10 @@ pub fn findings(config: &Config, policy: &PolicyFacts, kernel: &KernelFacts<'_>)
         found.notes.push(Problem::new(what, "take it off the boot entry to be protected"));
         return found;
     }
-    if !kernel.profile.trusted_keyring {
+    if !kernel.profile.trusted_keyring && config.uses_untrusted_keyring() {
+        let what = format!("kernel {release} verifies with the keyring _ima, into which root puts any key");
+        found.notes.push(Problem::new(what, "boot a kernel with CONFIG_INTEGRITY_TRUSTED_KEYRING"));
+    } else if !kernel.profile.trusted_keyring {
         found.stops |= guard == Guard::Closed;
         found.problems.push(Problem::new(
             format!("kernel {release} has no trusted keyring .ima, so imad-boot loads no policy"),
