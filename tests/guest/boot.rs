@@ -2,8 +2,9 @@
 
 use imad::model::report::{KeyringKind, Loader, Outcome};
 
-use crate::harness::{Guest, Setup};
-use crate::system::{STRICT, TRUSTED, boot_report, journal, kernel_messages, settled};
+use crate::harness::{Guest, Setup, Stage};
+use crate::initramfs::in_initramfs;
+use crate::system::{STRICT, TRUSTED, boot_report, in_haste, journal, kernel_messages, settled};
 
 fn rules(policy: &str) -> usize {
     policy.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count()
@@ -83,7 +84,7 @@ fn the_policy_is_hidden_from_systemd_and_shown_again() {
 fn the_journal_names_keys_and_policy_with_message_ids() {
     let guest = TRUSTED.guest();
     let text = journal(&guest, "imad-boot");
-    assert!(text.contains("is in the .ima keyring"), "{text}");
+    assert!(text.contains("is in the kernel's keyring"), "{text}");
     assert!(text.contains("loaded /etc/ima/ima-policy ("), "{text}");
     for id in [imad::model::message_id::BOOT_KEY_ACCEPTED, imad::model::message_id::BOOT_POLICY_LOADED] {
         let found = guest.run(&["journalctl", "-b", "--no-pager", "-o", "cat", &format!("MESSAGE_ID={id}")]).text();
@@ -98,4 +99,17 @@ fn the_boot_costs_little_and_a_reboot_is_protected_again() {
     guest.reboot();
     assert!(boot_report(&guest).policy.loaded);
     assert_eq!(kernel_messages(&guest, "ima: policy update completed").len(), 1);
+}
+
+/// As with images for one machine, which hold the root's name themselves (dracut.conf(5), `hostonly_cmdline`).
+#[test]
+fn a_boot_without_root_on_the_command_line_is_protected_too() {
+    let setup = in_haste(Setup::trusted()).without_root().until(Stage::Root);
+    let guest =
+        Guest::boot(in_initramfs(setup, "rootless", "/etc/cmdline.d/50-root.conf", b"root=/dev/vda rw\n", 0o644));
+    assert!(!guest.get_text("/proc/cmdline").contains("root="));
+    let report = boot_report(&guest);
+    assert!(report.policy.loaded && report.problems.is_empty(), "{report:#?}");
+    guest.sh("cp /usr/bin/true /root/true").ok();
+    assert!(guest.run(&["/root/true"]).denied());
 }

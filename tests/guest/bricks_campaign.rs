@@ -5,6 +5,7 @@
 
 mod bricks;
 mod harness;
+mod initramfs;
 mod system;
 
 #[test]

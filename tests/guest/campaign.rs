@@ -8,6 +8,7 @@ mod ima_setup;
 mod maintenance;
 mod plain;
 mod secure_boot;
+mod selinux;
 mod setup;
 mod system;
 mod updates;

@@ -22,6 +22,7 @@ mod denials;
 mod evm;
 mod first_start;
 mod guard;
+mod initramfs;
 mod kernels;
 mod labels;
 mod language;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::case::{Case, Kind};
 use super::cases_storage::fill;
-use super::deeds::{in_initramfs, root};
+use super::deeds::root;
+use crate::initramfs::in_initramfs;
 
 /// imad-boot's place, in the initramfs too.
 const BOOT: &str = "/usr/lib/imad/imad-boot";

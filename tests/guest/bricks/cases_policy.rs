@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::case::{Case, Kind};
-use super::deeds::{in_initramfs, policy, root};
+use super::deeds::{policy, root};
 use crate::harness::Guest;
+use crate::initramfs::in_initramfs;
 use crate::system::{POLICY, STRICT};
 
 /// What the rules of a policy that is to harm are put before or after: only signed policies, and the initramfs runs on.

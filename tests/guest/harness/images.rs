@@ -61,6 +61,11 @@ impl Images {
         self.folder("SECURE")
     }
 
+    /// The system with imad and SELinux enforcing: `root.img`.
+    pub(crate) fn selinux(&self) -> &Path {
+        self.folder("SELINUX")
+    }
+
     /// The same system with imad installed: `root.img`, `initrd-trusted.img`, `initrd-stock.img`, `rpms/`.
     pub(crate) fn imad(&self) -> &Path {
         self.folder("IMAD")

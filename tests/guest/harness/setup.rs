@@ -101,6 +101,13 @@ impl Setup {
             .disk(images.repo().join("repo.img"))
     }
 
+    /// The trusted kernel and the same system with SELinux enforcing, under the distribution's policy.
+    pub(crate) fn selinux() -> Self {
+        let images = Images::load();
+        let trusted = Self::trusted();
+        Self { root: images.selinux().join("root.img"), ..trusted }
+    }
+
     /// The trusted kernel and the same system on a machine with EFI firmware that knows no key yet. Kernel, initramfs and command
     /// line are one signed program on an EFI system partition; what is said of them here does not count.
     pub(crate) fn secure_boot() -> Self {
@@ -113,6 +120,12 @@ impl Setup {
     /// Adds words to the kernel's command line.
     pub(crate) fn command_line(mut self, words: &str) -> Self {
         self.command_line.push(words.to_owned());
+        self
+    }
+
+    /// Says nothing of the root file system: the initramfs knows it.
+    pub(crate) fn without_root(mut self) -> Self {
+        self.command_line.retain(|word| !word.starts_with("root="));
         self
     }
 

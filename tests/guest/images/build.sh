@@ -7,6 +7,7 @@
 #   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
 #   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
 #   SECURE  secure-boot.sh  firmware, keys and a signed kernel image for Secure Boot
+#   SELINUX selinux.sh  the guest with imad and SELinux enforcing
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -28,6 +29,7 @@ base=$("$here/base.sh")
 control=$("$here/control.sh")
 imad=$("$here/imad.sh")
 secure=$("$here/secure-boot.sh")
+selinux=$("$here/selinux.sh")
 cat >"$target/guest-images.env.new" <<END
 KEYS=$keys
 KERNEL=$kernel
@@ -37,5 +39,6 @@ CONTROL=$control
 REPO=$imad
 IMAD=$imad
 SECURE=$secure
+SELINUX=$selinux
 END
 mv "$target/guest-images.env.new" "$target/guest-images.env"
