@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::harness::{Guest, Images, Setup, Stage};
 use crate::plain::{installed, is_protected};
 use crate::system::{TRUSTED, boot_report, in_haste, kernel_messages, wait};
-use crate::updates::{LONG, are_updated};
+use crate::updates::{LIBRARIES, LONG, are_updated};
 
 /// systemd executes what dracut unpacked, on a tmpfs, and that ends the system.
 #[test]
@@ -177,5 +177,5 @@ fn what_an_offline_update_brought_is_labelled_before_its_reboot() {
     println!("{}", guest.sh("journalctl -b -1 --no-pager -o short-monotonic -u update -u imad | tail -n 60").stdout);
     assert!(boot_report(&guest).policy.loaded, "{:?}", boot_report(&guest));
     is_protected(&guest);
-    are_updated(&guest);
+    are_updated(&guest, &LIBRARIES);
 }

@@ -11,7 +11,7 @@ use imad::model::setup::{SetupReport, StepOutcome};
 
 use crate::harness::{Guest, Images, Setup};
 use crate::plain::{installed, is_protected};
-use crate::system::{POLICY, boot_report, in_haste, key_file};
+use crate::system::{POLICY, boot_report, key_file};
 
 /// What is armed.
 const NAME: &str = "01-appraise-executable-and-lib-signatures";
@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(900);
 fn plain() -> Guest {
     let setup = Setup::trusted().remove(POLICY).remove("/etc/keys/ima/ima.der");
     let setup = installed(setup).file(CERTIFICATE, key_file("ima.der"), 0o644);
-    let guest = Guest::boot(in_haste(setup));
+    let guest = Guest::boot(setup);
     let strip = "find / -xdev -type f -exec setfattr -x security.ima {} + 2>/dev/null; sync";
     guest.command(&["sh", "-c", strip]).timeout(LONG).output();
     guest
