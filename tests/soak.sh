@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What takes longer than a check may: setup with dracut, Secure Boot, a shutdown out of the initramfs, the model of
-# verdicts against kernels that log or fix (tests/guest/campaign.rs), a hundred upgrades while their files are
-# labelled and written (tests/host/race.rs), five hundred runs killed (tests/host/crash.rs), twenty of them with the
-# power (tests/guest/power.rs), then faults of the parsers: first policy lines at random, a new seed every few
-# seconds, then policies, package headers, labels and label journals by libFuzzer, which needs a nightly compiler and
-# cargo-fuzz. What libFuzzer finds stays in target/fuzz-corpus, what it finds wrong in target/fuzz-artifacts.
+# What takes longer than a check may: setup with dracut, updates of what everything runs on, shutdowns, kexec and
+# rescue, kernels that come and go, Secure Boot, SELinux, the model of verdicts against kernels that log or fix
+# (tests/guest/campaign.rs), a hundred upgrades while their files are labelled and written (tests/host/race.rs), five
+# hundred runs killed (tests/host/crash.rs), twenty of them with the power (tests/guest/power.rs), then faults of the
+# parsers: first policy lines at random, a new seed every few seconds, then policies, package headers, labels and
+# label journals by libFuzzer, which needs a nightly compiler and cargo-fuzz. What libFuzzer finds stays in
+# target/fuzz-corpus, what it finds wrong in target/fuzz-artifacts.
 #
 #   tests/soak.sh [SECONDS]     the long tests, half a minute of lines at random, then so long for each parser (600)
 set -euo pipefail
@@ -13,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seconds=${1:-600}
 export PATH=$PATH:$PWD/target/tools/bin
 
-tests/guest/images/build.sh
+tests/guest/images/build.sh --soak
 cargo test --locked --test campaign
 
 cargo build --locked --quiet --bins --examples

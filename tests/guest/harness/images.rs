@@ -23,7 +23,7 @@ impl Images {
 
     fn folder(&self, key: &str) -> &Path {
         let folder = self.0.get(key).filter(|folder| folder.is_dir());
-        folder.unwrap_or_else(|| panic!("the guests' image {key} is missing, run tests/guest/images/build.sh"))
+        folder.unwrap_or_else(|| panic!("the guests' image {key} is missing, run tests/guest/images/build.sh --soak"))
     }
 
     /// Certificates and keys, the CA that the trusted kernel has built in among them.

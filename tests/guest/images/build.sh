@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds every image that the guests boot from, as far as it is not in the cache, and names them in
-# target/guest-images.env. Needs root and the packages of tests/packages.txt.
+# target/guest-images.env. Needs root and the packages of tests/packages.txt. With --soak those of `make soak` too.
 #
 #   KEYS    keys.sh     keys and certificates          KERNEL  kernel.sh  the trusted kernel
 #   STOCK   stock.sh    the distribution's kernel      BASE    base.sh    the guest without imad
 #   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
 #   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
 #   SECURE  secure-boot.sh  firmware, keys and a signed kernel image for Secure Boot
-#   SELINUX selinux.sh  the guest with imad and SELinux enforcing
+#   SELINUX selinux.sh  the guest with imad and SELinux enforcing (--soak)
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -29,7 +29,6 @@ base=$("$here/base.sh")
 control=$("$here/control.sh")
 imad=$("$here/imad.sh")
 secure=$("$here/secure-boot.sh")
-selinux=$("$here/selinux.sh")
 cat >"$target/guest-images.env.new" <<END
 KEYS=$keys
 KERNEL=$kernel
@@ -39,6 +38,9 @@ CONTROL=$control
 REPO=$imad
 IMAD=$imad
 SECURE=$secure
-SELINUX=$selinux
 END
+if [ "${1-}" = --soak ]; then
+    selinux=$("$here/selinux.sh")
+    echo "SELINUX=$selinux" >>"$target/guest-images.env.new"
+fi
 mv "$target/guest-images.env.new" "$target/guest-images.env"
