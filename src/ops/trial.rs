@@ -16,7 +16,7 @@ use crate::sys::{clock, state_dir};
 
 pub use check::{Checked, check};
 pub use confirmed_policy::{CONFIRMED_POLICY, fallback};
-pub use store::{Recorded, record};
+pub use store::{Recorded, forget, record};
 
 /// No state is longer.
 const LIMIT: u64 = 1 << 20;

@@ -52,15 +52,7 @@ pub fn write(folder: &Path, variable: &str, value: &[u8]) -> io::Result<()> {
     let path = folder.join(variable);
     let is_new = !path.exists();
     if !is_new {
-        let file = File::open(&path)?;
-        // The kernel makes variables that it does not know immutable, against rm -rf.
-        match rustix::fs::ioctl_getflags(&file) {
-            Ok(flags) if flags.contains(IFlags::IMMUTABLE) => {
-                rustix::fs::ioctl_setflags(&file, flags - IFlags::IMMUTABLE)?;
-            }
-            Ok(_) | Err(rustix::io::Errno::NOTTY) => {}
-            Err(error) => return Err(error.into()),
-        }
+        make_mutable(&path)?;
     }
     let put = || {
         let mut file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
@@ -83,6 +75,27 @@ pub fn write(folder: &Path, variable: &str, value: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Removes a variable; no such variable is no fault.
+pub fn remove(folder: &Path, variable: &str) -> io::Result<()> {
+    let path = folder.join(variable);
+    match make_mutable(&path).and_then(|()| std::fs::remove_file(&path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// The kernel makes variables that it does not know immutable, against rm -rf.
+fn make_mutable(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    match rustix::fs::ioctl_getflags(&file) {
+        Ok(flags) if flags.contains(IFlags::IMMUTABLE) => {
+            Ok(rustix::fs::ioctl_setflags(&file, flags - IFlags::IMMUTABLE)?)
+        }
+        Ok(_) | Err(rustix::io::Errno::NOTTY) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +108,10 @@ mod tests {
             write(dir.path(), "X-1", value).unwrap();
             assert_eq!(std::fs::read(dir.path().join("X-1")).unwrap(), [&[7, 0, 0, 0], value].concat());
             assert_eq!(read(dir.path(), "X-1").unwrap(), Some(value.to_vec()));
+        }
+        for _ in 0..2 {
+            remove(dir.path(), "X-1").unwrap();
+            assert_eq!(read(dir.path(), "X-1").unwrap(), None);
         }
     }
 }

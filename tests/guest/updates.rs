@@ -97,7 +97,7 @@ fn without_rpms_plugin_scriptlets_are_denied_and_the_daemon_mends_it() {
 
     let output = dnf(&guest, "updates", &["upgrade"]);
     println!("{output}");
-    assert!(output.stdout.contains("Error in PREIN scriptlet in rpm package systemd"), "{output}");
+    assert!(output.to_string().contains("Error in PREIN scriptlet in rpm package systemd"), "{output}");
     is_labelled(&guest);
     assert!(!guest.sh("test -e /var/lib/updates.log").success(), "a scriptlet ran");
     assert!(!kernel_messages(&guest, "op=appraise_data").is_empty(), "nothing was denied: {output}");

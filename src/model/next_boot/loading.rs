@@ -251,11 +251,21 @@ mod tests {
     }
 
     fn ask(config: &Config, policy: &PolicyFacts, contents: Option<&Contents>, command_line: &str) -> Findings {
+        ask_of(&KernelProfile::default(), config, policy, contents, command_line)
+    }
+
+    fn ask_of(
+        profile: &KernelProfile,
+        config: &Config,
+        policy: &PolicyFacts,
+        contents: Option<&Contents>,
+        command_line: &str,
+    ) -> Findings {
         let command_line_words = crate::model::command_line::parameters(command_line);
         let facts = KernelFacts {
             release: "6.12.1",
             has_ima: true,
-            profile: &KernelProfile::default(),
+            profile,
             switches: &Switches::new(&config.boot, &command_line_words),
             boot: &Boot::from_command_line(command_line),
             contents,
@@ -271,6 +281,20 @@ mod tests {
         let older = Contents { imad_boot_sha256: Some("bb".to_owned()), ..good() };
         let found = ask(&Config::default(), &armed(), Some(&older), "ro quiet");
         assert!(found.problems.is_empty() && found.notes[0].what.contains("another imad-boot"), "{found:?}");
+    }
+
+    #[test]
+    fn without_a_trusted_keyring_nothing_is_loaded_unless_that_is_asked_for() {
+        let untrusted = KernelProfile { trusted_keyring: false, ..KernelProfile::default() };
+        let mut config = Config::default();
+        let found = ask_of(&untrusted, &config, &armed(), Some(&good()), "ro");
+        assert!(found.loads == Loads::Nobody && found.problems[0].what.contains("no trusted keyring"), "{found:?}");
+        config.keys.allow_untrusted_keyring = true;
+        let found = ask_of(&untrusted, &config, &armed(), Some(&good()), "ro");
+        assert!(found.loads == Loads::ImadBoot && found.problems.is_empty(), "{found:?}");
+        assert!(found.notes[0].what.contains("root puts any key"), "{found:?}");
+        config.boot.loader = BootLoader::Systemd;
+        assert_eq!(ask_of(&untrusted, &config, &armed(), Some(&good()), "ro").loads, Loads::Nobody);
     }
 
     #[test]

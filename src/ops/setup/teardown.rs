@@ -11,7 +11,7 @@ use crate::model::config::Config;
 use crate::model::policy::outline::refuses_files;
 use crate::model::report::Problem;
 use crate::model::setup::{Change, RECORD, SetupReport, StepOutcome};
-use crate::ops::{history, next_boot, revert};
+use crate::ops::{history, next_boot, revert, trial};
 use crate::sys::root::Root;
 use crate::sys::{kept, securityfs};
 
@@ -183,6 +183,7 @@ fn forget(root: &Root, dry_run: bool) -> Said {
         }
     }
     problems.extend(next_boot::forget(root).err());
+    problems.extend(trial::forget(root).err());
     if problems.is_empty() {
         Said::done(false, "the manifest and the state of trials are gone")
     } else {

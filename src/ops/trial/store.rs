@@ -122,6 +122,18 @@ fn write(dir: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     if back { Ok(()) } else { Err(io::Error::other("what was written is not read back")) }
 }
 
+/// Removes the record that the firmware keeps. The file is whoever's who tears the rest down.
+pub fn forget(root: &Root) -> Result<(), Problem> {
+    let removed = efi(root).and_then(|folder| folder.map_or(Ok(()), |folder| efi_variable::remove(&folder, VARIABLE)));
+    removed.map_err(|error| {
+        let path = format!("/sys/firmware/efi/efivars/{VARIABLE}");
+        Problem::new(
+            format!("EFI variable {VARIABLE} cannot be removed: {error}"),
+            format!("chattr -i {path}; rm {path}"),
+        )
+    })
+}
+
 /// The folder with the EFI variables, where they are those of the machine that boots this root: its running system's, or
 /// its initramfs's. Other roots belong to other machines.
 fn efi(root: &Root) -> io::Result<Option<PathBuf>> {
