@@ -80,7 +80,10 @@ pub fn setup_telling(request: &Request<'_>, progress: &Progress, begins: &dyn Fn
         run.step("keyring", |request| running::keys(request, &config, &mut taken));
     }
     run.step("images", |request| images::build(request, &mut recorder));
+    // What a dry run leaves as it is would be asked about.
+    let pending = run.report.steps.iter().any(|step| step.outcome == StepOutcome::Would);
     run.step("next boot", |request| match &candidate {
+        Some(_) if pending => Said::done(true, "would be asked about once that is done"),
         Some(candidate) => steps::next_boot(request, candidate),
         None => Said::no("there is no policy to ask about", Vec::new()),
     });

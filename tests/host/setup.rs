@@ -184,7 +184,13 @@ fn a_certificate_is_installed_and_taken_away_again() {
     let plain = everything(&root);
     let (code, report) = ask(&root, &["setup", "--policy", "first"]);
     assert_eq!((code, outcome(&report, "keys")), (1, StepOutcome::Refused), "{report:?}");
-    let (code, report) = ask(&root, &["setup", "--policy", "first", "--cert", file.to_str().unwrap()]);
+    let setup = ["setup", "--policy", "first", "--cert", file.to_str().unwrap()];
+    // Labels are judged as if the certificate were there already.
+    let (code, report) = ask(&root, &[&setup[..], &["--dry-run"]].concat());
+    assert_eq!((code, outcome(&report, "labels")), (0, StepOutcome::Would), "{report:?}");
+    assert!(report.steps.iter().all(|step| step.outcome != StepOutcome::Refused), "{report:?}");
+    assert_same(&plain, &everything(&root));
+    let (code, report) = ask(&root, &setup);
     assert!(code == 0 && report.complete, "{report:?}");
     assert!(root.join("etc/keys/ima/signer.der").exists());
     let (code, report) = ask(&root, &["teardown"]);

@@ -11,8 +11,9 @@ use crate::model::doctor::plugin_problem;
 use crate::model::label::{XATTR_EVM, XATTR_IMA};
 use crate::model::plan::State;
 use crate::model::policy::outline::refuses_files;
-use crate::model::report::Problem;
+use crate::model::report::{LabelReport, Problem};
 use crate::model::setup::{Change, SetupStep, StepOutcome};
+use crate::model::verify::Trust;
 use crate::ops::labels::{self, Progress, Selection};
 use crate::ops::{doctor, keys as keyring, next_boot as deep, policy as policy_file, policy_files};
 use crate::sys::file::OpenFile;
@@ -99,6 +100,24 @@ pub(super) fn keys(request: &Request<'_>, config: &Config, recorder: &mut Record
     said.noting(notes)
 }
 
+/// What labels will be verified with: in a dry run by the named certificates too, which are not in their folder yet.
+fn trust(request: &Request<'_>, config: &Config) -> Trust {
+    let mut trust = keyring::gather(request.root, &config.keys.dir).trust;
+    if request.dry_run {
+        for path in request.certificates {
+            if let Ok(certificate) = parsed(path) {
+                trust.insert(certificate);
+            }
+        }
+    }
+    trust
+}
+
+fn parsed(path: &Path) -> Result<Certificate, String> {
+    let bytes = std::fs::File::open(path).and_then(|file| crate::sys::root::read_limited(file, CERTIFICATE_LIMIT));
+    bytes.map_err(|error| error.to_string()).and_then(|it| Certificate::parse(&it).map_err(|error| error.to_string()))
+}
+
 /// Installs one; its name where that was needed.
 fn certificate(
     request: &Request<'_>,
@@ -108,9 +127,7 @@ fn certificate(
 ) -> Result<Option<String>, Problem> {
     let shown = path.display().to_string();
     let wrong = |why: String| Problem::new(format!("{shown}: {why}"), "name a certificate, DER or PEM");
-    let bytes = std::fs::File::open(path).and_then(|file| crate::sys::root::read_limited(file, CERTIFICATE_LIMIT));
-    let bytes = bytes.map_err(|error| wrong(error.to_string()))?;
-    let certificate = Certificate::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let certificate = parsed(path).map_err(wrong)?;
     let signers = if request.root.is_running() { keyring::signers() } else { None };
     if let Some(refusal) = certificate.refusals(signers.as_deref()).iter().find(|refusal| !Refusal::is_warning(refusal))
     {
@@ -153,11 +170,13 @@ pub(super) fn policy(request: &Request<'_>, config: &Config) -> (Option<Candidat
 fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Problem>), Problem> {
     let Request { root, policy: name, .. } = request;
     let path = policy_files::path_of(root, name)?;
-    let found = keyring::gather(root, &config.keys.dir);
-    let file = policy_file::read(root, &path, &found.trust)
+    let trust = trust(request, config);
+    let file = policy_file::read(root, &path, &trust)
         .map_err(|why| Problem::new(format!("{path} cannot be read: {why}"), "run it as root"))?
         .ok_or_else(|| Problem::new(format!("{path} is not there"), "imactl policy list"))?;
-    if let Some(problem) = file.fault(&path, config.policy.require_signature) {
+    // A package's policy gets its label with the others.
+    let signed_later = request.dry_run && is_labelled_later(request, config, &trust, &path);
+    if let Some(problem) = file.fault(&path, config.policy.require_signature && !signed_later) {
         return Err(problem);
     }
     let rules = file.outline.map_or_else(|_| Vec::new(), |outline| outline.rules);
@@ -177,6 +196,26 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
     Ok((candidate, notes))
 }
 
+/// Whether a file would get its package's label.
+fn is_labelled_later(request: &Request<'_>, config: &Config, trust: &Trust, path: &str) -> bool {
+    let selection = Selection::Paths(vec![path.as_bytes().to_vec()]);
+    let asked = labels::Request {
+        root: request.root,
+        rules: &config.labels,
+        trust,
+        selection: &selection,
+        write: None,
+        full: false,
+    };
+    labels::run(&asked, &Progress::default()).is_ok_and(|report| to_write(&report) == 1)
+}
+
+/// How many files a run that only looked would label.
+fn to_write(report: &LabelReport) -> u64 {
+    let states = [State::Missing, State::Stale, State::Hash];
+    states.iter().filter_map(|state| report.counts.by_state.get(state)).sum()
+}
+
 /// Labels what packages sign, and says what cannot work at later updates.
 pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
     let plugin = plugin_problem(&doctor::plugin(request.root));
@@ -184,11 +223,11 @@ pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Reco
 }
 
 fn write_labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
-    let found = keyring::gather(request.root, &config.keys.dir);
+    let trust = trust(request, config);
     let asked = labels::Request {
         root: request.root,
         rules: &config.labels,
-        trust: &found.trust,
+        trust: &trust,
         selection: &Selection::All,
         write: None,
         full: false,
@@ -197,8 +236,7 @@ fn write_labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<
         Ok(report) => report,
         Err(error) => return failed(error.to_string(), error.next_step()),
     };
-    let to_write: u64 =
-        [State::Missing, State::Stale, State::Hash].iter().filter_map(|state| looked.counts.by_state.get(state)).sum();
+    let to_write = to_write(&looked);
     let files = looked.counts.files;
     if to_write == 0 {
         return Said::already(format!("{files} packaged files, none to label")).noting(looked.problems);
