@@ -47,7 +47,7 @@ fn a_policy_with_conditions_on_labels_is_refused_before_selinux_and_the_boot_is_
     let report = boot_report(&guest);
     assert!(!report.policy.loaded, "{report:#?}");
     let why = &report.policy.problem.as_ref().unwrap().what;
-    assert!(why.contains("obj_type") || why.contains("SELinux"), "{why}");
+    assert!(why.contains("var_log_t") && why.contains("before SELinux has its policy"), "{why}");
     assert_eq!(kernel_messages(&guest, "policy update").len(), 0);
     let said = status(&guest);
     assert!(said.summary.starts_with("Not protected: "), "{}", said.summary);

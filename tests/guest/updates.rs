@@ -105,7 +105,9 @@ fn without_rpms_plugin_scriptlets_are_denied_and_the_daemon_mends_it() {
 
     let output = dnf(&guest, "updates", &["upgrade"]);
     println!("{output}\n{:?}", guest.sh("cat /var/lib/updates.log"));
-    is_labelled(&guest);
+    wait(&guest, LONG, "the labels of systemd", || {
+        guest.command(&["imactl", "check", "--package", "systemd"]).timeout(LONG).output().success().then_some(())
+    });
     assert!(scriptlets(&guest).contains(&"systemd pre".to_owned()), "{output}");
     are_updated(&guest, &["systemd"]);
 
