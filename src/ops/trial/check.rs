@@ -6,14 +6,14 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use crate::model::manifest::{self, Manifest};
+use crate::model::manifest::Manifest;
 use crate::model::plan::{self, Facts, State as LabelState};
 use crate::model::policy::outline::{outline, refuses_files};
 use crate::model::report::{BootReport, Problem, TrialDecision};
 use crate::model::trial::denials;
 use crate::model::trial::login::{self, Unit};
 use crate::model::trial::{State, Sum};
-use crate::ops::{configuration, keys, recorded};
+use crate::ops::{boot_files, configuration, keys, manifest, recorded};
 use crate::sys::file::OpenFile;
 use crate::sys::root::Root;
 use crate::sys::{run_as, services};
@@ -125,22 +125,21 @@ fn settled(before: &[String], patience: Duration) -> io::Result<Vec<Unit>> {
     }
 }
 
+/// Files that the boot needs and that were denied. What it needs stands in the manifest; where there is none, as before the
+/// first check of the next boot, it is found out now.
 fn denied_files(root: &Root, boot: &BootReport, checked: &mut Checked) {
-    let manifest = match root.read(manifest::PATH, manifest::LIMIT) {
-        Ok(bytes) => Manifest::parse(&bytes).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    let manifest = match manifest {
-        Ok(manifest) => manifest,
-        Err(why) => {
-            let path = manifest::PATH;
-            checked.notes.push(format!("{path}: {why}; denials are not compared with what the boot needs"));
-            return;
-        }
-    };
     let since = boot.steps.iter().find(|step| step.name == "load").map_or(0, |step| step.begin_us);
     let denied = recorded::denials(root, since, &mut checked.notes);
-    let files: BTreeSet<&[u8]> = manifest.entries().iter().map(|entry| &entry.path[..]).collect();
+    if denied.is_empty() {
+        return;
+    }
+    let known = manifest::read(root).unwrap_or_else(|problem| {
+        checked.notes.push(problem.what);
+        None
+    });
+    let found = if known.is_none() { boot_files::gather(root).files } else { Vec::new() };
+    let known = known.iter().flat_map(Manifest::entries).map(|entry| &entry.path[..]);
+    let files: BTreeSet<&[u8]> = known.chain(found.iter().map(|file| &file.path[..])).collect();
     let denied = denials::of_files(&denied, &files);
     if denied.is_empty() {
         return;
