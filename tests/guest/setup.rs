@@ -47,7 +47,15 @@ fn ask(guest: &Guest, words: &[&str]) -> SetupReport {
 /// Every file on the root's file system: owner, mode, size, time (not a folder's, which tells of what came and went in
 /// it) and extended attributes. Logs apart, and what every running system writes beside them.
 fn everything(guest: &Guest) -> BTreeMap<String, String> {
-    let apart = ["/var/log", "/var/lib/imad", "/var/lib/systemd", "/var/lib/rpm", "/var/cache/ldconfig", "/opt/bricks"];
+    let apart = [
+        "/var/log",
+        "/var/lib/imad",
+        "/var/lib/systemd",
+        "/var/lib/rpm",
+        "/var/cache/ldconfig",
+        "/opt/bricks",
+        "/var/tmp",
+    ];
     let apart: Vec<_> = apart.iter().map(|path| format!("-path {path} -prune -o")).collect();
     let apart = apart.join(" ");
     let list = format!(

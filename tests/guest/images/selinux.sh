@@ -22,11 +22,9 @@ install_policy() {
     umount "$1/target"
 }
 
-# adapt TREE: a newer format is not read by Linux 6.12, and the guests' systemd has no libsepol to change it. And every domain
-# may search every keyring, as Fedora's and RHEL's policies have it: IMA looks its keys up in the name of whoever executes
-# something (docs/limits.md).
+# adapt TREE: every domain may search every keyring, as Fedora's and RHEL's policies have it: IMA looks its keys up in the name
+# of whoever executes something (docs/limits.md).
 adapt() {
-    echo 'policy-version = 33' >>"$1/etc/selinux/semanage.conf"
     echo '(allow domain domain (key (link search)))' >"$1/tmp/keys.cil"
     chroot "$1" semodule -n -i /tmp/keys.cil
 }
