@@ -83,6 +83,9 @@ fn trusted_profile() -> KernelProfile {
     profile_of(&fs::read_to_string(Images::load().kernel().join("config")).unwrap())
 }
 
+/// So many that what is rarest at random, once in some seven hundred lines, is certain to be hit often enough.
+const LINES: u64 = 40_000;
+
 fn announced() -> u64 {
     let seed = random::seed();
     println!("IMAD_SEED={seed:#x}");
@@ -122,7 +125,7 @@ fn lines_agree(guest: &Guest, seed: u64, lines: &[Vec<u8>], profile: &KernelProf
 #[test]
 fn the_trusted_kernel_says_the_same_to_lines() {
     let (seed, guest, profile) = (announced(), PLAIN.guest(), trusted_profile());
-    let lines = generator::lines(seed, 20_000, &hits::dialect(&profile, &[]));
+    let lines = generator::lines(seed, LINES, &hits::dialect(&profile, &[]));
     let hits = lines_agree(&guest, seed, &lines, &profile);
     assert!(hits.taken() >= 40, "only {} % are taken", hits.taken());
     assert_eq!(hits.lacking(&profile), Vec::<String>::new(), "hit less than {} times", hits::ENOUGH);
@@ -136,7 +139,7 @@ fn the_trusted_kernel_says_the_same_to_lines_after_a_load() {
     let (seed, guest) = (announced(), PLAIN.guest());
     assert_eq!(feed(&guest, "load", &[b"audit fsuuid=1ad00000-0000-4000-8000-000000000000\n".to_vec()])[0].errno, 0);
     let profile = KernelProfile { custom_active: true, ..trusted_profile() };
-    let lines = generator::lines(seed, 20_000, &hits::dialect(&profile, &ANY_LABEL));
+    let lines = generator::lines(seed, LINES, &hits::dialect(&profile, &ANY_LABEL));
     let hits = lines_agree(&guest, seed, &lines, &profile);
     assert!(hits.taken() >= 40, "only {} % are taken", hits.taken());
     assert_eq!(hits.lacking(&profile), Vec::<String>::new(), "hit less than {} times", hits::ENOUGH);
