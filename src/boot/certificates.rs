@@ -28,7 +28,7 @@ pub(super) fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -
     }
     let serial = match found {
         Ok((KeyringKind::Trusted, Some(serial))) => serial,
-        Ok(_) if config.uses_untrusted_keyring() => match untrusted(report) {
+        Ok((_, found)) if config.uses_untrusted_keyring() => match untrusted(found, report) {
             Some(serial) => serial,
             None => return (Outcome::Failed, None),
         },
@@ -70,9 +70,9 @@ pub(super) fn load_keys(root: &Root, config: &Config, report: &mut BootReport) -
     }
 }
 
-/// `_ima`, which gives no trust: that is said at every boot.
-fn untrusted(report: &mut BootReport) -> Option<Serial> {
-    let (serial, what) = match keys::make() {
+/// `_ima`, made where it was not found, which gives no trust: that is said at every boot.
+fn untrusted(found: Option<Serial>, report: &mut BootReport) -> Option<Serial> {
+    let (serial, what) = match found.map_or_else(keys::make, Ok) {
         Ok(serial) => {
             report.keyring = KeyringKind::Untrusted;
             let what = "this kernel verifies with the keyring _ima, into which root puts any key \

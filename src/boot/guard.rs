@@ -37,13 +37,7 @@ pub(super) fn ask(root: &Root, policy: &Ready, trust: &Trust) -> (GuardOutcome, 
     let rules = match in_force::of_file(&policy.path, &policy.bytes, &boot, &kernel.profile) {
         Ok(found) => found.rules,
         Err(problem) => {
-            let early = match policy.outline.lsm_lines.first() {
-                Some(line) => {
-                    format!(": its line {line} is about labels, which mean nothing before SELinux has its policy")
-                }
-                None => String::new(),
-            };
-            let what = format!("{}; {} is not loaded{early}", problem.what, policy.path);
+            let what = format!("{}; {} is not loaded{}", problem.what, policy.path, policy.outline.about_labels());
             return (outcome, Err(Problem::new(what, problem.next)));
         }
     };

@@ -125,10 +125,7 @@ fn why_refused(error: &io::Error, path: &str, outline: &Outline) -> String {
             if let Some((line, rule, error)) = refused_rule(outline) {
                 return format!("{path}:{line}: the kernel does not accept \"{rule}\" ({error})");
             }
-            let lsm = outline.lsm_lines.first().map_or_else(String::new, |line| {
-                format!("; line {line} has a condition on LSM labels, which no kernel accepts before SELinux is loaded")
-            });
-            format!("the kernel refused {path} ({error}){lsm}")
+            format!("the kernel refused {path} ({error}){}", outline.about_labels())
         }
     }
 }

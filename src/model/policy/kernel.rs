@@ -343,6 +343,7 @@ mod tests {
             running.secure_boot = Some(true);
         };
         assert!(!active("CONFIG_IMA_ARCH_POLICY=y\n", &secure_boot));
+        assert!(active("", &secure_boot));
         let brought = RunningFacts {
             rules: Some(["measure func=KEXEC_KERNEL_CHECK ", "measure func=MODULE_CHECK "].map(Into::into).into()),
             secure_boot: Some(true),

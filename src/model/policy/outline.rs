@@ -12,6 +12,17 @@ pub struct Outline {
     pub lsm_lines: Vec<usize>,
 }
 
+impl Outline {
+    /// What to say of a refused policy that has conditions on labels; nothing where it has none.
+    pub fn about_labels(&self) -> String {
+        self.lsm_lines.first().map_or_else(String::new, |line| {
+            format!(
+                "; line {line} has a condition on LSM labels, which no kernel accepts before SELinux has its policy"
+            )
+        })
+    }
+}
+
 /// Why the kernel would not take a policy file, whatever its rules say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutlineError {

@@ -14,12 +14,9 @@ use crate::ops::loading::Linking;
 use crate::sys::keyring::{self, Serial};
 use crate::sys::root::Root;
 
-/// The keyring, made where it is not there yet.
+/// Makes the keyring.
 pub fn make() -> io::Result<Serial> {
-    match keyring::find(UNTRUSTED_KEYRING)? {
-        Some(serial) => Ok(serial),
-        None => keyring::add_keyring(c"_ima"),
-    }
+    keyring::add_keyring(c"_ima")
 }
 
 /// Has the kernel find the keyring: the root's loader is read, mapped and executed by a process that has it, under a policy

@@ -199,15 +199,18 @@ fn find(request: &Request<'_>, config: &Config) -> Result<(Candidate, Vec<Proble
 /// Whether a file would get its package's label.
 fn is_labelled_later(request: &Request<'_>, config: &Config, trust: &Trust, path: &str) -> bool {
     let selection = Selection::Paths(vec![path.as_bytes().to_vec()]);
-    let asked = labels::Request {
-        root: request.root,
-        rules: &config.labels,
-        trust,
-        selection: &selection,
-        write: None,
-        full: false,
-    };
-    labels::run(&asked, &Progress::default()).is_ok_and(|report| to_write(&report) == 1)
+    labels::run(&looking(request, config, trust, &selection), &Progress::default())
+        .is_ok_and(|report| to_write(&report) == 1)
+}
+
+/// A run that only looks.
+fn looking<'a>(
+    request: &Request<'a>,
+    config: &'a Config,
+    trust: &'a Trust,
+    selection: &'a Selection,
+) -> labels::Request<'a> {
+    labels::Request { root: request.root, rules: &config.labels, trust, selection, write: None, full: false }
 }
 
 /// How many files a run that only looked would label.
@@ -224,14 +227,7 @@ pub(super) fn labels(request: &Request<'_>, config: &Config, recorder: &mut Reco
 
 fn write_labels(request: &Request<'_>, config: &Config, recorder: &mut Recorder<'_>, progress: &Progress) -> Said {
     let trust = trust(request, config);
-    let asked = labels::Request {
-        root: request.root,
-        rules: &config.labels,
-        trust: &trust,
-        selection: &Selection::All,
-        write: None,
-        full: false,
-    };
+    let asked = looking(request, config, &trust, &Selection::All);
     let looked = match labels::run(&asked, progress) {
         Ok(report) => report,
         Err(error) => return failed(error.to_string(), error.next_step()),
