@@ -32,16 +32,6 @@ fn the_shutdown_out_of_an_unpacked_initramfs_runs() {
     assert!(!end.contains("Failed to execute shutdown binary") && !end.contains("op=appraise_data"), "{end}");
 }
 
-/// Waits until another boot of the same virtual machine is up.
-fn another_boot(guest: &Guest, old: &str) {
-    let begin = Instant::now();
-    while !guest.try_hello().is_ok_and(|hello| hello.boot_id != old) {
-        assert!(begin.elapsed() < LONG, "no new system:\n{}", guest.console());
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    guest.wait_for(Stage::MultiUser);
-}
-
 /// Loads a kernel for the next boot, as kexec(8) does, which the guests do not have.
 const KEXEC_LOAD: &str = "
 import ctypes, os
@@ -59,12 +49,10 @@ fn kexec_comes_to_a_protected_boot() {
     let setup = in_haste(Setup::trusted())
         .file("/boot/kernel", std::fs::read(images.kernel().join("bzImage")).unwrap(), 0o600)
         .file("/boot/initrd", std::fs::read(images.imad().join("initrd-trusted.img")).unwrap(), 0o600);
-    let guest = Guest::boot(setup);
+    let guest = Guest::boot(setup.boot_timeout(LONG));
     guest.run(&["python3", "-c", KEXEC_LOAD]).ok();
     assert_eq!(guest.get_text("/sys/kernel/kexec_loaded").trim(), "1");
-    let old = guest.hello().boot_id;
-    guest.run(&["systemctl", "--no-block", "kexec"]).ok();
-    another_boot(&guest, &old);
+    guest.reboot_by("kexec");
     // No firmware, no boot loader: the old kernel started the new one.
     assert!(guest.console().contains("kexec_core: Starting new kernel"), "{}", guest.console());
     assert!(boot_report(&guest).policy.loaded, "{:?}", boot_report(&guest));

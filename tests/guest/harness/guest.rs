@@ -271,10 +271,16 @@ impl Guest {
     /// Reboots from within, and waits until the new system has come as far as the setup says.
     #[track_caller]
     pub(crate) fn reboot(&self) {
+        self.reboot_by("reboot");
+    }
+
+    /// The same by another verb of systemctl(1), such as `kexec`.
+    #[track_caller]
+    pub(crate) fn reboot_by(&self, verb: &str) {
         let old = self.hello().boot_id;
         let begun = Instant::now();
         // The agent may be gone before it can answer.
-        let argv = ["systemctl", "--no-block", "reboot"].map(str::to_owned).to_vec();
+        let argv = ["systemctl", "--no-block", verb].map(str::to_owned).to_vec();
         drop(self.carry_out(&Command { argv, timeout: GRACE, ..Command::default() }));
         must(self.reach(self.setup.until, Some(&old), self.setup.boot_timeout));
         self.booted.set(begun.elapsed());
