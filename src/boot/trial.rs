@@ -261,9 +261,9 @@ mod tests {
     #[test]
     fn what_cannot_be_recorded_is_not_loaded_on_trial() {
         let place = Place::new();
-        std::fs::remove_dir(place.folder.path().join("etc/imad/state")).unwrap();
+        std::fs::create_dir(place.folder.path().join("etc/imad/state/attempts")).unwrap();
         let outcome = place.boot("one");
         assert_eq!((outcome.decision, outcome.store, outcome.fallback), (TrialDecision::NoStore, None, false));
-        assert!(outcome.problem.unwrap().what.contains("/etc/imad/state/attempts: No such file"));
+        assert!(outcome.problem.unwrap().what.contains("/etc/imad/state/attempts: not a regular file"));
     }
 }

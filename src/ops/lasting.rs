@@ -4,10 +4,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::Mode;
+
 use crate::model::report::Problem;
 use crate::sys::attempts::FOLDER;
 use crate::sys::remount::Mount;
 use crate::sys::root::Root;
+use crate::sys::state_dir;
+
+/// What holds [`FOLDER`].
+const ABOVE: &str = "/etc/imad";
 
 /// A change that lasts.
 #[derive(Debug)]
@@ -18,20 +24,38 @@ pub(super) struct Lasting {
     pub(super) problem: Option<Problem>,
 }
 
-/// Does work in the folder, with its file system mounted read-write for it. `Err` says why that would not last, or failed.
+/// Does work in the folder, with its file system mounted read-write for it. The folder is made where it is missing. `Err`
+/// says why that would not last, or failed.
 pub(super) fn in_state_folder<T>(
     root: &Root,
     work: impl FnOnce(&OwnedFd) -> io::Result<T>,
 ) -> Result<(T, Lasting), String> {
-    let dir = root.open_dir(FOLDER).map_err(|error| error.to_string())?;
-    let mount = Mount::of(&dir).map_err(|error| error.to_string())?;
+    match root.open_dir(FOLDER) {
+        Ok(dir) => written(&dir, || work(&dir)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above =
+                [ABOVE, "/etc"].into_iter().find_map(|path| root.open_dir(path).ok()).ok_or(error.to_string())?;
+            written(&above, || {
+                state_dir::make_folders(root, FOLDER, Mode::RWXU)?;
+                for path in [ABOVE, "/etc"] {
+                    rustix::fs::fsync(root.open_dir(path)?)?;
+                }
+                work(&root.open_dir(FOLDER)?)
+            })
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Does work in the file system that holds a folder.
+fn written<T>(dir: &OwnedFd, work: impl FnOnce() -> io::Result<T>) -> Result<(T, Lasting), String> {
+    let mount = Mount::of(dir).map_err(|error| error.to_string())?;
     if let Some(why) = gone_with_the_boot(&mount.kind) {
         return Err(why.to_owned());
     }
     let place = mount.shown();
-    let (done, as_before) = mount
-        .while_writable(&dir, || work(&dir))
-        .map_err(|error| format!("{place} cannot be mounted read-write: {error}"))?;
+    let (done, as_before) =
+        mount.while_writable(dir, work).map_err(|error| format!("{place} cannot be mounted read-write: {error}"))?;
     let problem = as_before.err().map(|error| {
         Problem::new(
             format!("{place} was mounted read-write for a moment, and cannot be mounted read-only again: {error}"),
@@ -58,7 +82,29 @@ fn gone_with_the_boot(kind: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn the_folder_is_made_where_it_is_missing() {
+        // Beside the test program: /tmp may be in memory, which is no store.
+        let program = std::env::current_exe().unwrap();
+        for there in ["etc", "etc/imad", "etc/imad/state"] {
+            let folder = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+            std::fs::create_dir_all(folder.path().join(there)).unwrap();
+            let root = Root::open(folder.path()).unwrap();
+            let work = |dir: &OwnedFd| std::fs::write(Root::fd_path(dir).join("x"), "y");
+            in_state_folder(&root, work).unwrap();
+            assert_eq!(std::fs::read(folder.path().join("etc/imad/state/x")).unwrap(), b"y");
+            if there != "etc/imad/state" {
+                let mode = std::fs::metadata(folder.path().join("etc/imad/state")).unwrap().permissions().mode();
+                assert_eq!(mode & 0o7777, 0o700);
+            }
+        }
+        let folder = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        assert!(in_state_folder(&Root::open(folder.path()).unwrap(), |_| Ok(())).is_err());
+    }
 
     #[test]
     fn what_is_in_memory_is_no_store() {
