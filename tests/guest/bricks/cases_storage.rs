@@ -53,7 +53,7 @@ pub(super) fn cases() -> Vec<Case> {
             "imad's record of confirmed boots is another machine's",
             "sed -i \"s/$(cat /etc/machine-id)/ffffffffffffffffffffffffffffffff/\" trial.json; grep -q ffffffffffffffff trial.json",
         )
-        .armed("another machine"),
+        .armed("it was written on the machine with the id ffffffff"),
         state("attempts-damaged", "imad's record of attempts is random bytes", "head -c 8192 /dev/urandom >attempts").armed(""),
         state("attempts-missing", "imad's record of attempts is gone", "rm -f attempts").armed(""),
         state("manifest-damaged", "the list of what the boot needs is cut in half", "truncate -s $(($(stat -c %s manifest) / 2)) manifest")

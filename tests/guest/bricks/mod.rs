@@ -35,7 +35,7 @@ use std::time::Instant;
 
 use case::Case;
 pub(crate) use case::Kind;
-use result::CaseResult;
+use result::{CaseResult, Sources};
 use run::On;
 
 /// Every case, in the order of the report.
@@ -85,13 +85,14 @@ pub(crate) fn rehearse() {
 /// Runs all cases that have no result that holds, keeps what they show, and writes the report. A case that did not pass
 /// is told at the end, after all others had their turn.
 pub(crate) fn campaign() {
-    let (cases, source, folder) = (cases(), result::source(), result::folder());
+    let (cases, sources, folder) = (cases(), Sources::now(), result::folder());
     let named = std::env::var("IMAD_CASES").ok();
     let named: Option<Vec<&str>> = named.as_deref().map(|names| names.split(',').collect());
     for name in named.iter().flatten() {
         assert!(cases.iter().any(|case| case.name == *name), "IMAD_CASES: there is no case {name}");
     }
-    let holds = |case: &Case| result::read(&folder, &case.name).is_some_and(|result| result.holds(case, &source));
+    let holds =
+        |case: &Case| result::read(&folder, &case.name).is_some_and(|result| result.holds(case, sources.of(case.kind)));
     let due: Vec<_> = cases
         .iter()
         .filter(|case| named.as_ref().map_or_else(|| !holds(case), |names| names.contains(&case.name.as_str())))
@@ -108,7 +109,7 @@ pub(crate) fn campaign() {
                     let begun = Instant::now();
                     let seen = run::run(case, On::Imad);
                     let control = case.control.then(|| run::run(case, On::Control));
-                    let result = CaseResult::new(case, &source, seen, control);
+                    let result = CaseResult::new(case, sources.of(case.kind), seen, control);
                     let verdict =
                         result.why.as_ref().map_or_else(|| "passed".to_owned(), |why| format!("FAILED: {why}"));
                     println!("{number}/{} {} ({} s): {verdict}", due.len(), case.name, begun.elapsed().as_secs());
@@ -122,7 +123,7 @@ pub(crate) fn campaign() {
         .filter_map(|case| result::read(&folder, &case.name).map(|result| (case.name.clone(), result)))
         .collect();
     let report = result::checkout().join("docs/boot-safety.md");
-    fs::write(&report, report::report(&cases, &results, &source)).unwrap();
+    fs::write(&report, report::report(&cases, &results, &sources)).unwrap();
     let failed: Vec<_> = due.iter().filter(|case| !holds(case)).map(|case| case.name.as_str()).collect();
     assert!(failed.is_empty(), "{} of {} cases failed: {}", failed.len(), due.len(), failed.join(", "));
 }

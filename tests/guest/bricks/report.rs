@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::case::{Armed, Case, Expected, Kind};
-use super::result::{CaseResult, Seen};
+use super::result::{CaseResult, Seen, Sources};
 
 /// The head of the report.
 const HEAD: &str = "\
@@ -28,13 +28,14 @@ machine is switched on until there is a login, two or three times at most.
   loads the certificate and systemd the policy. It is switched on as often as imad may need; nothing is expected of it. A
   dash: not tried, the sabotage is of something that it does not have.
 
-A result of other sources than today's (`src/`, `units/`, `dracut-module/`, `conf/`, the cases and the images' recipes)
-counts as not run.
+A result of other sources than today's (`src/`, `units/`, `dracut-module/`, `conf/`, the images' recipes, and the kind's own
+cases) counts as not run; *sources* is the SHA-256 of all of them.
 ";
 
 /// The report on these cases.
-pub(super) fn report(cases: &[Case], results: &BTreeMap<String, CaseResult>, source: &str) -> String {
+pub(super) fn report(cases: &[Case], results: &BTreeMap<String, CaseResult>, sources: &Sources) -> String {
     let current = |case: &Case| {
+        let source = sources.of(case.kind);
         results.get(&case.name).filter(|result| result.source == source && result.expected == case.expected)
     };
     let count = |wanted: &dyn Fn(&CaseResult) -> bool| cases.iter().filter_map(current).filter(|r| wanted(r)).count();
@@ -48,7 +49,7 @@ pub(super) fn report(cases: &[Case], results: &BTreeMap<String, CaseResult>, sou
     let _ = write!(
         text,
         "\n**{passed} of {} cases passed**, {} did not, {} were not run. Of {} sabotages that were tried without imad too, \
-         {without} came to a login there, and {with} with imad.\n\nSources: `{source}`.\n",
+         {without} came to a login there, and {with} with imad.\n",
         cases.len(),
         run - passed,
         cases.len() - run,
@@ -57,8 +58,9 @@ pub(super) fn report(cases: &[Case], results: &BTreeMap<String, CaseResult>, sou
     for kind in Kind::ALL {
         let _ = write!(
             text,
-            "\n## {}\n\n| sabotage | expected | seen | boots | without imad | run |\n|---|---|---|---|---|---|\n",
-            kind.heading()
+            "\n## {}\n\nSources: `{}`\n\n| sabotage | expected | seen | boots | without imad | run |\n|---|---|---|---|---|---|\n",
+            kind.heading(),
+            sources.of(kind),
         );
         for case in cases.iter().filter(|case| case.kind == kind) {
             text.push_str(&row(case, current(case)));
@@ -145,17 +147,19 @@ mod tests {
             Case::new(Kind::Boots, "old", "older").cut(7),
             Case::new(Kind::Boots, "never", "not yet"),
         ];
+        let sources = Sources::now();
+        let now = |case: &Case| sources.of(case.kind).to_owned();
         let results = [
             CaseResult::new(
                 &cases[0],
-                "now",
+                &now(&cases[0]),
                 seen(true, false, "Not protected: because."),
                 Some(seen(false, false, "")),
             ),
-            CaseResult::new(&cases[1], "now", seen(true, false, "Not protected: why."), None),
+            CaseResult::new(&cases[1], &now(&cases[1]), seen(true, false, "Not protected: why."), None),
             CaseResult::new(&cases[2], "then", seen(true, true, "Protected: yes."), None),
         ];
-        let text = report(&cases, &results.map(|result| (result.name.clone(), result)).into(), "now");
+        let text = report(&cases, &results.map(|result| (result.name.clone(), result)).into(), &sources);
         for words in [
             "**1 of 4 cases passed**, 1 did not, 2 were not run. Of 1 sabotages that were tried without imad too, 0 came to a \
              login there, and 1 with imad.",

@@ -1,6 +1,7 @@
 //! What a case showed, kept in a file of its own: a campaign that is stopped goes on where it was.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ pub(super) struct CaseResult {
     pub(super) seed: Option<u64>,
     /// When it was run, UTC.
     pub(super) date: String,
-    /// Of which sources: [`source`].
+    /// Of which sources: [`Sources`].
     pub(super) source: String,
 }
 
@@ -152,14 +153,52 @@ pub(super) fn write(folder: &Path, result: &CaseResult) {
     fs::rename(&new, &path).unwrap();
 }
 
-/// What cases test and are made of.
-const SOURCES: [&str; 6] = ["src", "units", "dracut-module", "conf", "tests/guest/bricks", "tests/guest/images"];
+/// What every case tests and is made of.
+const SOURCES: [&str; 9] = [
+    "src",
+    "units",
+    "dracut-module",
+    "conf",
+    "tests/guest/images",
+    "tests/guest/bricks/case.rs",
+    "tests/guest/bricks/deeds.rs",
+    "tests/guest/bricks/prove.rs",
+    "tests/guest/bricks/run.rs",
+];
 
-/// SHA-256 over the sources, paths and contents: a result of other sources says nothing of these.
-pub(super) fn source() -> String {
+/// Where the sabotages of a kind are, beyond what all have in common.
+const fn sabotages(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Policy => &["tests/guest/bricks/cases_policy.rs"],
+        Kind::Keys => &["tests/guest/bricks/cases_keys.rs"],
+        Kind::Labels => &["tests/guest/bricks/cases_labels.rs"],
+        Kind::Packages => &["tests/guest/bricks/cases_packages.rs"],
+        Kind::Storage => &["tests/guest/bricks/cases_storage.rs"],
+        Kind::Boots => &["tests/guest/bricks/cases_boots.rs"],
+        Kind::Kernels => &["tests/guest/bricks/cases_kernels.rs"],
+        Kind::Imad => &["tests/guest/bricks/cases_imad.rs", "tests/guest/bricks/cases_storage.rs"],
+    }
+}
+
+/// The sources of each kind's cases: SHA-256 over paths and contents. A result of other sources says nothing of these.
+pub(super) struct Sources(BTreeMap<Kind, String>);
+
+impl Sources {
+    /// Those of the checkout, as they are now.
+    pub(super) fn now() -> Self {
+        Self(Kind::ALL.map(|kind| (kind, hash(SOURCES.iter().chain(sabotages(kind))))).into())
+    }
+
+    /// Those of a kind's cases.
+    pub(super) fn of(&self, kind: Kind) -> &str {
+        &self.0[&kind]
+    }
+}
+
+fn hash<'a>(paths: impl Iterator<Item = &'a &'a str>) -> String {
     let mut files = Vec::new();
-    for folder in SOURCES {
-        gather(&checkout().join(folder), &mut files);
+    for path in paths {
+        gather(checkout().join(path), &mut files);
     }
     files.sort();
     let mut hash = openssl::sha::Sha256::new();
@@ -174,10 +213,12 @@ pub(super) fn source() -> String {
     digits(&hash.finish())
 }
 
-fn gather(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { gather(&path, files) } else { files.push(path) }
+fn gather(path: PathBuf, files: &mut Vec<PathBuf>) {
+    if !path.is_dir() {
+        return files.push(path);
+    }
+    for entry in fs::read_dir(&path).unwrap() {
+        gather(entry.unwrap().path(), files);
     }
 }
 
@@ -197,6 +238,14 @@ mod tests {
     fn seen(logins: &[bool], armed: Option<bool>, said: &[&str]) -> Seen {
         let boots = logins.iter().map(|&login| Boot { login, ..Boot::default() }).collect();
         Seen { boots, armed, said: said.iter().map(ToString::to_string).collect(), broken: None }
+    }
+
+    #[test]
+    fn each_kind_has_sources_of_its_own() {
+        let sources = Sources::now();
+        let all: std::collections::BTreeSet<_> = Kind::ALL.map(|kind| sources.of(kind)).into();
+        assert_eq!(all.len(), Kind::ALL.len());
+        assert_eq!(Kind::ALL.map(|kind| sources.of(kind)), Kind::ALL.map(|kind| Sources::now().of(kind).to_owned()));
     }
 
     #[test]
