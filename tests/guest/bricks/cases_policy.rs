@@ -116,7 +116,7 @@ fn files() -> Vec<Case> {
             "a rule of the signed policy has a condition on SELinux types",
             "dont_appraise obj_type=var_log_t",
         )
-        .open("obj_type")
+        .open("has a condition on LSM labels")
         .controlled(),
         case("missing", "the policy's file is gone")
             .running(|guest| root(guest, &format!("rm {POLICY}")))
