@@ -94,3 +94,31 @@ fn a_rehearsal_denies_nothing_names_what_would_be_denied_and_is_over_after_one_b
     let last = rehearse(&guest);
     assert!(last.armed.is_none() && last.report.is_some_and(|report| report.refused_count == 1));
 }
+
+#[test]
+fn with_appraisal_in_log_mode_the_kernels_own_verdicts_are_reported() {
+    let (mut guest, _) = armed();
+    guest.run(&["sync"]).ok();
+    guest.cut_power();
+    // One boot's entry, as somebody adds it in the boot loader's menu.
+    let usual = guest.setup().clone();
+    guest.set_up(|setup| setup.command_line("ima_appraise=log"));
+    guest.start();
+    let booted = boot_report(&guest);
+    let outcome = booted.rehearsal.clone().unwrap_or_else(|| panic!("no rehearsal: {booted:?}"));
+    assert_eq!((outcome.way, outcome.problems.len()), (RehearsalWay::Log, 0), "{outcome:?}");
+    assert!(booted.trial.is_none(), "{booted:?}");
+    assert_eq!(result_of_unit(&guest), "success");
+    let rules = guest.sh("cat /sys/kernel/security/ima/policy").text();
+    assert!(rules.contains("appraise func=BPRM_CHECK"), "{rules}");
+    let recorded = kernel_messages(&guest, "op=appraise_data");
+    assert!(recorded.iter().any(|line| line.contains(PROGRAM)), "{recorded:?}");
+    assert!(status(&guest).summary.starts_with("Rehearsal: this boot denies nothing"), "{}", status(&guest).summary);
+    report(&guest);
+
+    guest.cut_power();
+    guest.set_up(|_| usual);
+    guest.start();
+    assert!(boot_report(&guest).rehearsal.is_none());
+    assert!(guest.run(&[PROGRAM]).denied());
+}
