@@ -105,8 +105,8 @@ fn the_boot_costs_little_and_a_reboot_is_protected_again() {
 #[test]
 fn a_boot_without_root_on_the_command_line_is_protected_too() {
     let setup = in_haste(Setup::trusted()).without_root().until(Stage::Root);
-    let guest =
-        Guest::boot(in_initramfs(setup, "rootless", "/etc/cmdline.d/50-root.conf", b"root=/dev/vda rw\n", 0o644));
+    let root = format!("root={} rw\n", setup.device(0));
+    let guest = Guest::boot(in_initramfs(setup, "rootless", "/etc/cmdline.d/50-root.conf", root.as_bytes(), 0o644));
     assert!(!guest.get_text("/proc/cmdline").contains("root="));
     let report = boot_report(&guest);
     assert!(report.policy.loaded && report.problems.is_empty(), "{report:#?}");

@@ -3,7 +3,7 @@
 use imad::model::plan::State;
 use imad::model::report::LabelReport;
 
-use crate::harness::{Guest, Setup};
+use crate::harness::{Guest, Setup, Shared};
 use crate::system::{POLICY, kernel_messages, settled};
 
 /// A packaged file that nothing runs, and one that will have a hash label.
@@ -45,18 +45,23 @@ fn assert_refused(guest: &Guest, path: &str, state: State, words: &str, next: &s
     assert!(records() > before, "{path}: the kernel records what it refuses");
 }
 
-#[test]
-fn what_evm_refuses_is_known_before() {
-    // Without a policy: a file without security.evm could not even be executed.
+/// Without a policy: a file without security.evm could not even be executed. One file has no label, another a hash.
+static MACHINE: Shared = Shared::new(|| {
     let elsewhere = "[labels]\nexclude = [\"/usr/bin\", \"/usr/lib\"]\n";
-    let guest =
-        Guest::boot(Setup::trusted().remove(POLICY).file("/etc/imad/imad.toml.d/50-haste.toml", elsewhere, 0o644));
-    settled(&guest);
+    Setup::trusted().remove(POLICY).file("/etc/imad/imad.toml.d/50-haste.toml", elsewhere, 0o644)
+})
+.once("a file without a label and one with a hash", |guest| {
+    settled(guest);
+    // The daemon would label them at its next start.
+    guest.run(&["systemctl", "mask", "--now", "imad"]).ok();
     guest.sh(&format!("setfattr -x security.ima {BARE} && evmctl ima_hash -a sha256 {HASHED}")).ok();
     // What is in memory may be new to EVM, and new files are let through.
     guest.sh("sync && echo 2 >/proc/sys/vm/drop_caches").ok();
-    let state = guest.save();
+});
 
+#[test]
+fn what_evm_refuses_is_known_before() {
+    let guest = MACHINE.guest();
     guest.sh(&format!("echo 2 >{SWITCH}")).ok();
     let words = "EVM lets nobody label a file without security.evm until its setup is locked";
     assert_refused(&guest, BARE, State::Missing, words, "echo 0x80000002");
@@ -68,7 +73,7 @@ fn what_evm_refuses_is_known_before() {
         assert!(report.problems.is_empty(), "{:?}", report.problems);
     }
 
-    let guest = Guest::restore(&state);
+    let guest = MACHINE.guest();
     guest.run(&["python3", "-c", HMAC_KEY]).ok();
     let words = "EVM wants an HMAC where a label changes";
     assert_refused(&guest, BARE, State::Missing, words, "evm=fix");

@@ -51,9 +51,7 @@ fn with_an_untrusted_keyring_that_is_allowed_the_policy_is_loaded_and_everybody_
 #[test]
 fn a_kernel_without_ima_boots_and_says_so() {
     let images = Images::load();
-    let (kernel, imad) = (images.kernel().join("bzImage-without-ima"), images.imad());
-    let guest =
-        Guest::boot(in_haste(Setup::new(kernel, Some(&imad.join("initrd-trusted.img")), imad.join("root.img"))));
+    let guest = Guest::boot(in_haste(Setup::trusted().kernel(images.kernel().join("bzImage-without-ima"))));
     let report = boot_report(&guest);
     assert!(!report.policy.loaded, "{report:?}");
     let said = report.problems.iter().find(|problem| problem.what.contains("no IMA"));

@@ -83,7 +83,7 @@ fn a_thousand_labels_fare_as_with_the_kernel() {
     }
     let guest = Guest::boot(setup);
     // Behind the root and the packages.
-    guest.run(&["mount", "/dev/vdc", "/mnt"]).ok();
+    guest.run(&["mount", &guest.device(2), "/mnt"]).ok();
 
     let names: Vec<String> = kinds.keys().cloned().collect();
     let states = states(&guest, &names);

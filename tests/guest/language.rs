@@ -37,10 +37,19 @@ const FEEDER: &str = "/root/policy_feeder.pl";
 /// The kernel's rules.
 const RULES: &str = "/sys/kernel/security/ima/policy";
 
-/// The trusted kernel without a policy of its own. It has no modules, and is not to look for one at each hash algorithm
-/// that it lacks: that starts modprobe twice.
-static PLAIN: Shared = Shared::new(|| Setup::base().command_line("audit=0 init_on_alloc=1"))
-    .once("no modprobe", |guest| drop(guest.sh("echo > /proc/sys/kernel/modprobe").ok()));
+/// The trusted kernel without a policy of its own.
+static PLAIN: Shared = Shared::new(plain);
+
+fn plain() -> Setup {
+    Setup::base().command_line("audit=0 init_on_alloc=1")
+}
+
+/// A copy of it that looks for no module at each hash algorithm that it lacks: that starts modprobe twice.
+fn plain_guest() -> Guest {
+    let guest = PLAIN.guest();
+    guest.sh("echo >/proc/sys/kernel/modprobe").ok();
+    guest
+}
 
 /// What the kernel said to one write, and to the load.
 #[derive(Debug)]
@@ -80,7 +89,7 @@ fn profile_of(config: &str) -> KernelProfile {
 }
 
 fn trusted_profile() -> KernelProfile {
-    profile_of(&fs::read_to_string(Images::load().kernel().join("config")).unwrap())
+    profile_of(&plain().kernel_config())
 }
 
 /// So many that what is rarest at random, once in some seven hundred lines, is certain to be hit often enough.
@@ -124,7 +133,7 @@ fn lines_agree(guest: &Guest, seed: u64, lines: &[Vec<u8>], profile: &KernelProf
 
 #[test]
 fn the_trusted_kernel_says_the_same_to_lines() {
-    let (seed, guest, profile) = (announced(), PLAIN.guest(), trusted_profile());
+    let (seed, guest, profile) = (announced(), plain_guest(), trusted_profile());
     let lines = generator::lines(seed, LINES, &hits::dialect(&profile, &[]));
     let hits = lines_agree(&guest, seed, &lines, &profile);
     assert!(hits.taken() >= 40, "only {} % are taken", hits.taken());
@@ -136,7 +145,7 @@ fn the_trusted_kernel_says_the_same_to_lines() {
 /// With a policy of its own active the kernel takes conditions on labels that no one knows.
 #[test]
 fn the_trusted_kernel_says_the_same_to_lines_after_a_load() {
-    let (seed, guest) = (announced(), PLAIN.guest());
+    let (seed, guest) = (announced(), plain_guest());
     assert_eq!(feed(&guest, "load", &[b"audit fsuuid=1ad00000-0000-4000-8000-000000000000\n".to_vec()])[0].errno, 0);
     let profile = KernelProfile { custom_active: true, ..trusted_profile() };
     let lines = generator::lines(seed, LINES, &hits::dialect(&profile, &ANY_LABEL));
@@ -237,7 +246,7 @@ fn expected_of(policy: &Policy) -> (bool, i32, &'static str) {
 
 #[test]
 fn the_trusted_kernel_says_the_same_to_files() {
-    let (seed, guest, profile) = (announced(), PLAIN.guest(), trusted_profile());
+    let (seed, guest, profile) = (announced(), plain_guest(), trusted_profile());
     let dialect = hits::dialect(&profile, &[]);
     let files: Vec<_> = (0..1_000).map(|number| files::file(&mut Random::nth(seed, number), &dialect)).collect();
     let mut counts = [0; 4];
@@ -293,7 +302,7 @@ fn harmless(random: &mut Random, dialect: &Dialect, profile: &KernelProfile) -> 
 
 #[test]
 fn the_trusted_kernel_shows_policies_as_imad_writes_them() {
-    let (seed, guest) = (announced(), PLAIN.guest());
+    let (seed, guest) = (announced(), plain_guest());
     let mut profile = trusted_profile();
     let mut files = vec![b"audit fsuuid=1ad00000-0000-4000-8000-000000000000\n".to_vec()];
     let mut policies = vec![parse(&files[0], &profile)];

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Guest, Images, Setup, Stage};
+use crate::harness::{Guest, Images, Need, Setup, Stage};
 use crate::plain::{installed, is_protected};
 use crate::system::{TRUSTED, boot_report, in_haste, kernel_messages, wait};
 use crate::updates::{LIBRARIES, LONG, are_updated};
@@ -46,7 +46,7 @@ if libc.syscall(KEXEC_FILE_LOAD, kernel, initrd, ctypes.c_ulong(len(line)), line
 #[test]
 fn kexec_comes_to_a_protected_boot() {
     let images = Images::load();
-    let setup = in_haste(Setup::trusted())
+    let setup = in_haste(Setup::trusted().needs(Need::Kexec))
         .file("/boot/kernel", std::fs::read(images.kernel().join("bzImage")).unwrap(), 0o600)
         .file("/boot/initrd", std::fs::read(images.imad().join("initrd-trusted.img")).unwrap(), 0o600);
     let guest = Guest::boot(setup.boot_timeout(LONG));
@@ -89,9 +89,10 @@ fn the_emergency_target_has_a_shell_and_goes_on() {
 #[test]
 fn images_are_built_anew_and_kernels_come_and_go() {
     // As Fedora and RHEL configure kernel-install(8).
+    let cmdline = format!("root={} rw\n", Setup::trusted().device(0));
     let setup = in_haste(installed(Setup::trusted()))
         .file("/etc/kernel/install.conf", "layout=bls\ninitrd_generator=dracut\n", 0o644)
-        .file("/etc/kernel/cmdline", "root=/dev/vda rw\n", 0o644)
+        .file("/etc/kernel/cmdline", cmdline, 0o644)
         .initrd(Images::load().imad().join("initrd-trusted.img"));
     let guest = Guest::boot(setup);
     assert!(boot_report(&guest).policy.loaded);

@@ -8,7 +8,7 @@ use imad::model::policy::canonical::shown;
 use imad::model::policy::parse::parse;
 use imad::model::policy::profile::KernelProfile;
 
-use crate::harness::{Guest, Images, Setup};
+use crate::harness::{Guest, Images, Need, Setup};
 use crate::system::{boot_report, in_haste, kernel_messages, key_file, label, settled, with_policy};
 
 /// Hands things to the kernel as root of the guest may.
@@ -43,8 +43,8 @@ fn booted(name: &str, setup: Setup) -> Guest {
 
 /// The guest with a kernel and an initramfs for kexec, signed and not; any file will do for the latter.
 fn with_kexec(setup: Setup) -> Setup {
-    let images = Images::load();
-    let kernel = std::fs::read(images.kernel().join("bzImage")).unwrap();
+    let kernel = std::fs::read(Images::load().kernel().join("bzImage")).unwrap();
+    let setup = setup.needs(Need::Kexec);
     let initramfs = b"07070100".repeat(512);
     let signed = |setup: Setup, path: &str, bytes: &[u8]| {
         setup.file(path, bytes, 0o644).xattr(path, "security.ima", label(bytes, "ima"))

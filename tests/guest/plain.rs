@@ -15,15 +15,17 @@ pub(crate) fn installed(setup: Setup) -> Setup {
     let release = release.trim();
     let initrd = images.base().join("initrd-base.img");
     let entry = format!(
-        "title Guest\nversion {release}\nlinux /vmlinuz-{release}\ninitrd /initramfs-{release}.img\noptions root=/dev/vda rw\n"
+        "title Guest\nversion {release}\nlinux /vmlinuz-{release}\ninitrd /initramfs-{release}.img\noptions root={} rw\n",
+        setup.device(0)
     );
+    let config = setup.kernel_config();
     let read = |file: PathBuf| fs::read(file).unwrap();
     let dracut = "no_kernel=yes\nhostonly=no\ncompress=\"zstd -3 -q\"\nfilesystems+=\" ext4 \"\n";
     setup
         .initrd(&initrd)
         .file("/etc/dracut.conf.d/50-guest.conf", dracut, 0o644)
         .file(&format!("/boot/vmlinuz-{release}"), read(images.kernel().join("bzImage")), 0o644)
-        .file(&format!("/boot/config-{release}"), read(images.kernel().join("config")), 0o644)
+        .file(&format!("/boot/config-{release}"), config, 0o644)
         .file(&format!("/boot/initramfs-{release}.img"), read(initrd), 0o600)
         .file("/boot/loader/entries/guest.conf", entry, 0o644)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::case::{Case, Kind};
 use super::deeds::{meanwhile, policy, root};
+use super::run::hopeless;
 use crate::harness::Guest;
 use crate::system::{POLICY, STRICT};
 
@@ -48,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
             .controlled(),
         case("hang", "a boot hangs for ever, once")
             .running(|guest| early(guest, &once("sleep infinity")))
-            .once(|setup| setup.boot_timeout(Duration::from_secs(150)))
+            .once(hopeless)
             .within(2),
         case("reset", "the machine is reset in a boot, once")
             .running(|guest| early(guest, &once("echo b >/proc/sysrq-trigger; sleep 60")))

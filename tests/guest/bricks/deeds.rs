@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::run::pace;
 use crate::harness::Guest;
 use crate::system::{POLICY, label};
 
@@ -101,12 +102,13 @@ subprocess.run(['rpm', '-U', '--replacepkgs', '--oldpackage', '--nodeps', '--nos
     python(guest, program, &[package, if signed { "signed" } else { "unsigned" }]);
 }
 
-/// Starts work of root's that the power's end will meet, and lets it go on for a while that the seed gives.
+/// Starts work of root's that the power's end will meet, and lets it go on for a while that the seed gives; `longest` is
+/// meant for an emulated machine.
 pub(super) fn meanwhile(guest: &Guest, seed: u64, longest: Duration, line: &str) {
     // ext4 by itself writes its journal every five seconds: have something on the disk at every instant.
     let line = format!("(while sync; do :; done) & {line}");
     guest.run(&["systemd-run", "--quiet", "--no-block", "sh", "-c", &line]).ok();
-    std::thread::sleep(longest.mul_f64(fraction(seed)));
+    std::thread::sleep(pace(guest, longest).mul_f64(fraction(seed)));
 }
 
 /// A fraction of one, by a seed (the finalizer of splitmix64).

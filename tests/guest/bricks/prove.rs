@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use imad::model::report::Status;
 
-use crate::harness::{Guest, Output, Setup, Shared};
+use crate::harness::{Guest, Kind, Need, Output, Setup, Shared};
 use crate::system::{boot_report, in_haste, key_file, label, settled, wait};
 
 /// Who asks: root, and a user who is nobody in particular.
@@ -22,14 +22,41 @@ const PROGRAM: &str = "/usr/bin/true";
 /// How long a command may take on an emulated machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The machine that every case begins with: booted under the strict policy, and confirmed.
-pub(super) static ARMED: Shared = Shared::new(machine).once("armed and confirmed with a manifest", confirmed);
+/// The machines that cases begin with.
+pub(super) struct Machine {
+    setup: fn() -> Setup,
+    uml: Shared,
+    qemu: Shared,
+}
+
+impl Machine {
+    const fn new(setup: fn() -> Setup, qemu: fn() -> Setup, name: &'static str, ready: fn(&Guest)) -> Self {
+        Self { setup, uml: Shared::new(setup).once(name, ready), qemu: Shared::new(qemu).once(name, ready) }
+    }
+
+    /// A copy that can be changed so, and what runs it.
+    pub(super) fn guest(&self, change: impl FnOnce(Setup) -> Setup) -> Guest {
+        match change((self.setup)()).kind() {
+            Kind::Uml => self.uml.guest(),
+            Kind::Qemu => self.qemu.guest(),
+        }
+    }
+}
+
+/// Booted under the strict policy, and confirmed.
+pub(super) static ARMED: Machine =
+    Machine::new(machine, || machine().needs(Need::Qemu), "armed and confirmed with a manifest", confirmed);
 
 /// The same without imad: dracut's `integrity` module loads the certificate, systemd the policy.
-pub(super) static CONTROL: Shared = Shared::new(control).once("armed", |guest| {
-    unlabelled_copy(guest);
-    assert_eq!(armed(guest), Ok(true));
-});
+pub(super) static CONTROL: Machine = Machine::new(
+    control,
+    || control().needs(Need::Qemu),
+    "armed",
+    |guest| {
+        unlabelled_copy(guest);
+        assert_eq!(armed(guest), Ok(true));
+    },
+);
 
 fn with_getty(setup: Setup) -> Setup {
     let wants = "/etc/systemd/system/multi-user.target.wants";

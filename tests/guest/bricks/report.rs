@@ -14,9 +14,10 @@ const HEAD: &str = "\
 Written by `make campaign` (`tests/guest/bricks`); do not edit it by hand.
 
 Every line is a sabotage of a machine that was booted under a policy which denies whatever carries no good signature
-(`01-appraise-executable-and-lib-signatures`) and was confirmed: a real kernel, systemd, dracut and rpm under QEMU. The
-sabotage is done as root, or to the kernel's command line, the kernel or the initramfs; then the power goes, and the
-machine is switched on until there is a login, two or three times at most.
+(`01-appraise-executable-and-lib-signatures`) and was confirmed: a real kernel, systemd, dracut and rpm, in user-mode
+Linux (UML) or, where a case needs firmware, a clock or a kernel for real machines, under QEMU. The sabotage is done as root,
+or to the kernel's command line, the kernel or the initramfs; then the power goes, and the machine is switched on until
+there is a login, two or three times at most.
 
 - **Login**: a getty waits on the console, sessions of root and of another user open through PAM, and a shell runs in them.
 - **Armed**: unlabelled programs, on ext4 and on a tmpfs, are denied as root and as another user, and labelled ones run.
@@ -84,7 +85,8 @@ fn row(case: &Case, result: Option<&CaseResult>) -> String {
     let boots = result.seen.login().map_or_else(|| "none".to_owned(), |number| number.to_string());
     let control = result.control.as_ref().map_or_else(|| "–".to_owned(), without_imad);
     let run = result.seed.map_or_else(|| result.date.clone(), |seed| format!("{}, seed {seed}", result.date));
-    format!("| {what} | {expected} | {seen} | {boots} | {control} | {run} |\n")
+    let machine = if result.seen.emulated { "QEMU" } else { "UML" };
+    format!("| {what} | {expected} | {seen} | {boots} | {control} | {machine}, {run} |\n")
 }
 
 fn in_words(expected: &Expected) -> String {
@@ -136,7 +138,7 @@ mod tests {
 
     fn seen(login: bool, armed: bool, summary: &str) -> Seen {
         let boots = vec![Boot { login, ..Boot::default() }];
-        Seen { boots, armed: login.then_some(armed), said: vec![summary.to_owned()], broken: None }
+        Seen { boots, armed: login.then_some(armed), said: vec![summary.to_owned()], broken: None, emulated: false }
     }
 
     #[test]

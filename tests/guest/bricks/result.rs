@@ -27,6 +27,8 @@ pub(super) struct Boot {
 /// What was seen of a machine after the sabotage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seen {
+    /// QEMU ran it, not user-mode Linux.
+    pub(super) emulated: bool,
     /// Its boots, to the first with a login.
     pub(super) boots: Vec<Boot>,
     /// Unlabelled programs are denied (true) or run (false); absent without a login.
@@ -252,7 +254,7 @@ mod tests {
 
     fn seen(logins: &[bool], armed: Option<bool>, said: &[&str]) -> Seen {
         let boots = logins.iter().map(|&login| Boot { login, ..Boot::default() }).collect();
-        Seen { boots, armed, said: said.iter().map(ToString::to_string).collect(), broken: None }
+        Seen { boots, armed, said: said.iter().map(ToString::to_string).collect(), broken: None, emulated: false }
     }
 
     #[test]

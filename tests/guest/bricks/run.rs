@@ -10,12 +10,12 @@ use super::case::Case;
 use super::deeds::fraction;
 use super::prove::{self, ARMED, CONTROL};
 use super::result::{Boot, Seen};
-use crate::harness::{Guest, Setup, Stage};
+use crate::harness::{Guest, Kind, Setup, Stage};
 
 /// A machine with imad is switched on at least so often.
 const LEAST: u32 = 2;
-/// How long a boot may take, emulated on a host that does other things too.
-const BOOT: Duration = Duration::from_secs(300);
+/// How long a boot may take on a host that does other things too, emulated and not.
+const BOOT: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(120)];
 /// How long a login may take after systemd has nothing left to start.
 const SETTLING: Duration = Duration::from_secs(60);
 /// Lines of the console that a result keeps of a boot that came to no login.
@@ -42,27 +42,33 @@ pub(super) fn run(case: &Case, on: On) -> Seen {
 /// Does a case's sabotage to the running machine, without any boot.
 pub(super) fn rehearse(case: &Case) -> Result<(), String> {
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let guest = ARMED.guest();
+        let guest = ARMED.guest(|setup| changed(case, setup));
         for deed in &case.running {
             deed(&guest);
         }
-        let changes = case.every_boot.iter().chain(&case.first_boot);
-        drop(changes.fold(guest.setup().clone(), |setup, change| change(setup)));
     }));
     done.map_err(|panic| words_of(&*panic))
 }
 
+/// The machine with all that a case changes.
+fn changed(case: &Case, setup: Setup) -> Setup {
+    case.every_boot.iter().chain(&case.first_boot).fold(setup, |setup, change| change(setup))
+}
+
 fn carry_out(case: &Case, on: On, seen: &mut Seen) {
     let mut guest = match on {
-        On::Imad => ARMED.guest(),
-        On::Control => CONTROL.guest(),
-    };
+        On::Imad => &ARMED,
+        On::Control => &CONTROL,
+    }
+    .guest(|setup| changed(case, setup));
+    seen.emulated = guest.kind() == Kind::Qemu;
     for deed in &case.running {
         deed(&guest);
     }
     // No orderly end: what a saboteur broke may be what it needs, and power that goes is the harder case.
     guest.cut_power();
-    guest.set_up(|setup| case.every_boot.iter().fold(setup.boot_timeout(BOOT), |setup, change| change(setup)));
+    let patience = if seen.emulated { BOOT[0] } else { BOOT[1] };
+    guest.set_up(|setup| case.every_boot.iter().fold(setup.boot_timeout(patience), |setup, change| change(setup)));
     let mut later = None;
     guest.set_up(|setup| {
         later = Some(setup.clone());
@@ -107,6 +113,23 @@ fn boot(guest: &Guest) -> Result<(), String> {
     }
 }
 
+/// What takes so long on an emulated machine takes about a fifth of it without.
+pub(super) fn pace(guest: &Guest, emulated: Duration) -> Duration {
+    match guest.kind() {
+        Kind::Uml => emulated / 5,
+        Kind::Qemu => emulated,
+    }
+}
+
+/// A boot that nothing can come of is waited for no longer than a good one may take.
+pub(super) fn hopeless(setup: Setup) -> Setup {
+    let seconds = match setup.kind() {
+        Kind::Uml => 40,
+        Kind::Qemu => 150,
+    };
+    setup.boot_timeout(Duration::from_secs(seconds))
+}
+
 /// Boots, and takes the power away: before the initramfs, in it, or in the real root.
 fn cut_in_boot(guest: &mut Guest, seed: u64) -> String {
     const STAGES: [(Stage, Duration); 4] = [
@@ -116,7 +139,7 @@ fn cut_in_boot(guest: &mut Guest, seed: u64) -> String {
         (Stage::Root, Duration::from_secs(20)),
     ];
     let (stage, longest) = STAGES[usize::try_from(seed).unwrap() % STAGES.len()];
-    let wait = longest.mul_f64(fraction(seed));
+    let wait = pace(guest, longest).mul_f64(fraction(seed));
     let all: Setup = guest.setup().clone();
     guest.set_up(|setup| setup.until(stage));
     let started = guest.try_start();

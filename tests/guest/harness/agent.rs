@@ -39,6 +39,12 @@ impl Agent {
         Ok(Self { stream, replies, number: 0, hello: None })
     }
 
+    /// Waits until every process is gone that held the port's other end.
+    pub(super) fn closed(&mut self, timeout: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < timeout && self.replies.recv_timeout(timeout) != Err(RecvTimeoutError::Disconnected) {}
+    }
+
     /// What the agent said of itself last.
     pub(super) fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
@@ -55,7 +61,7 @@ impl Agent {
             Ok((_, Some(Reply::Hello(hello)))) => self.hello = Some(hello),
             Ok((_, None)) => return Err(UNREADABLE.to_owned()),
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err("QEMU closed the agent's port".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => return Err("the agent's port is closed".to_owned()),
         }
         Ok(self.hello.is_some())
     }
@@ -105,7 +111,10 @@ impl Agent {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => alive()?,
-                Err(RecvTimeoutError::Disconnected) => return Err("QEMU closed the agent's port".to_owned()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    alive()?;
+                    return Err("the agent's port is closed".to_owned());
+                }
             }
         }
     }

@@ -3,16 +3,19 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::disk;
 use super::folder::Folder;
 use super::limit::{self, Permit};
-use super::machine::{Begin, Machine, VARIABLES};
+use super::machine::{Begin, CONSOLE, LOG, Machine, Parts};
+use super::qemu::VARIABLES;
 use super::run::{Output, Run};
-use super::setup::{Setup, Stage};
+use super::setup::{Kind, Setup, Stage};
 use super::state::State;
 use super::wire::{Command, Hello, Reply, Request};
 
@@ -42,17 +45,21 @@ pub(super) fn must<T>(result: Result<T, Failure>) -> T {
     }
 }
 
-/// A running guest on throw-away disks. Its end is the end of its QEMU and of everything it wrote.
+/// A running guest on throw-away disks. Its end is the end of its processes and of everything it wrote.
 ///
 /// What fails for reasons that are not the test's subject panics with the console's last lines; each such method has
 /// a twin `try_…` that returns the [`Failure`].
 pub(crate) struct Guest {
     pub(super) setup: Setup,
-    // Dropped in this order: QEMU, its files, the right to run.
+    /// What its disks are made for.
+    kind: Kind,
+    // Dropped in this order: the machine, its files, the right to run.
     machine: RefCell<Option<Machine>>,
     folder: Folder,
+    /// What its disks read through to.
+    images: Vec<PathBuf>,
     pub(super) origin: Option<State>,
-    _permit: Permit,
+    permit: Permit,
     booted: Cell<Duration>,
 }
 
@@ -65,21 +72,42 @@ impl Guest {
 
     /// Boots a guest, or says why it did not come as far as it should.
     pub(crate) fn try_boot(setup: Setup) -> Result<Self, Failure> {
-        let guest = Self::new(setup, None)?;
-        let mut root = guest.setup.root.as_path();
+        let guest = Self::prepare(setup)?;
+        guest.try_start()?;
+        Ok(guest)
+    }
+
+    /// A guest with its disks, not yet switched on.
+    pub(super) fn prepare(setup: Setup) -> Result<Self, Failure> {
+        let mut guest = Self::new(setup, None)?;
         if !guest.setup.changes.is_empty() {
-            disk::changed_copy(root, &guest.setup.changes, &guest.path(CHANGED)).map_err(Failure)?;
-            // Without a folder: beside the overlay, wherever both are moved.
-            root = Path::new(CHANGED);
+            disk::changed_copy(&guest.setup.root, &guest.setup.changes, &guest.path(CHANGED)).map_err(Failure)?;
+            guest.images[0] = guest.path(CHANGED);
         }
-        for (number, image) in std::iter::once(root).chain(guest.setup.disks.iter().map(AsRef::as_ref)).enumerate() {
-            disk::overlay(image, "raw", &guest.path(&format!("disk{number}"))).map_err(Failure)?;
+        if guest.kind == Kind::Qemu {
+            for (number, image) in guest.images.iter().enumerate() {
+                // The changed root lies beside the overlay, wherever both are moved.
+                let image = if *image == guest.path(CHANGED) { Path::new(CHANGED) } else { image };
+                disk::overlay(image, "raw", &guest.path(&format!("disk{number}"))).map_err(Failure)?;
+            }
         }
         if let Some(firmware) = &guest.setup.firmware {
             let copied = fs::copy(&firmware.variables, guest.path(VARIABLES));
             copied.map_err(|error| guest.failure(&format!("{}: {error}", firmware.variables.display())))?;
         }
-        guest.try_start()?;
+        Ok(guest)
+    }
+
+    /// A guest that is off, with the disks that another one left.
+    pub(super) fn with_disks_of(state: &State) -> Result<Self, Failure> {
+        let mut guest = Self::new(state.setup().clone(), Some(state.clone()))?;
+        if state.path(CHANGED).exists() {
+            guest.images[0] = state.path(CHANGED);
+        }
+        for number in 0..guest.images.len() {
+            let name = format!("disk{number}");
+            disk::copy_sparse(&state.path(&name), &guest.path(&name)).map_err(Failure)?;
+        }
         Ok(guest)
     }
 
@@ -92,17 +120,17 @@ impl Guest {
     fn try_restore(state: &State) -> Result<Self, Failure> {
         let guest = Self::new(state.setup().clone(), Some(state.clone()))?;
         let begun = Instant::now();
-        for number in 0..=guest.setup.disks.len() {
+        for number in 0..guest.images.len() {
             let name = format!("disk{number}");
             disk::overlay(&state.path(&name), "qcow2", &guest.path(&name)).map_err(Failure)?;
         }
-        for name in ["console", "ram"] {
+        for name in [CONSOLE, "ram"] {
             disk::copy_sparse(&state.path(name), &guest.path(name)).map_err(Failure)?;
         }
-        let machine = Machine::start(&guest.setup, guest.folder(), Begin::Saved).map_err(Failure)?;
+        let machine = guest.machine(Begin::Saved)?;
         *guest.machine.borrow_mut() = Some(machine);
         guest.with("restoring", |machine| {
-            machine.qmp.restore(&state.path("state"))?;
+            machine.qmp()?.restore(&state.path("state"))?;
             machine.agent.ping(GRACE)
         })?;
         guest.booted.set(begun.elapsed());
@@ -111,9 +139,18 @@ impl Guest {
 
     fn new(setup: Setup, origin: Option<State>) -> Result<Self, Failure> {
         let permit = limit::permit();
+        log_machine(setup.kind()).map_err(|error| Failure(format!("IMAD_MACHINE_LOG: {error}")))?;
         let folder = Folder::new().map_err(Failure)?;
-        let (machine, booted) = (RefCell::new(None), Cell::default());
-        Ok(Self { setup, machine, folder, origin, _permit: permit, booted })
+        let (kind, machine, booted) = (setup.kind(), RefCell::new(None), Cell::default());
+        let images = std::iter::once(&setup.root).chain(&setup.disks).cloned().collect();
+        Ok(Self { setup, kind, machine, folder, images, origin, permit, booted })
+    }
+
+    fn machine(&self, begin: Begin) -> Result<Machine, Failure> {
+        assert_eq!(self.setup.kind(), self.kind, "a guest keeps its kind of machine");
+        let processor = self.permit.processor();
+        let parts = Parts { setup: &self.setup, folder: self.folder(), images: &self.images, processor };
+        Machine::start(&parts, begin).map_err(|error| self.failure(&error))
     }
 
     pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
@@ -121,7 +158,7 @@ impl Guest {
     }
 
     /// The guest's folder on the host.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -135,11 +172,7 @@ impl Guest {
     pub(crate) fn try_start(&self) -> Result<(), Failure> {
         assert!(self.machine.borrow().is_none(), "the guest runs already");
         let begun = Instant::now();
-        // Nothing of an earlier boot is in the memory of a machine that was off.
-        if self.path("ram").exists() {
-            fs::remove_file(self.path("ram")).map_err(|error| self.failure(&error.to_string()))?;
-        }
-        let machine = Machine::start(&self.setup, self.folder(), Begin::Boot).map_err(|e| self.failure(&e))?;
+        let machine = self.machine(Begin::Boot)?;
         *self.machine.borrow_mut() = Some(machine);
         self.reach(self.setup.until, None, self.setup.boot_timeout)?;
         self.booted.set(begun.elapsed());
@@ -156,6 +189,24 @@ impl Guest {
         &self.setup
     }
 
+    /// Where a program of the host's ([`Network::command`]) finds a port of the guest.
+    ///
+    /// [`Network::command`]: super::Network::command
+    pub(crate) fn address(&self, port: u16) -> SocketAddr {
+        let link = self.setup.link.as_ref();
+        link.unwrap_or_else(|| panic!("{}", self.failure("the guest has no network"))).address(port)
+    }
+
+    /// What runs the guest.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What a disk is called in the guest ([`Setup::device`]).
+    pub(crate) fn device(&self, number: usize) -> String {
+        self.setup.device(number)
+    }
+
     /// Changes the setup (the command line, the kernel) for the next start.
     pub(crate) fn set_up(&mut self, change: impl FnOnce(Setup) -> Setup) {
         self.setup = change(self.setup.clone());
@@ -163,7 +214,7 @@ impl Guest {
 
     /// Everything that the guest has written to its serial console, over all its boots.
     pub(crate) fn console(&self) -> String {
-        fs::read(self.path("console")).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
+        fs::read(self.path(CONSOLE)).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into())
     }
 
     /// Waits until the console has shown these words.
@@ -385,12 +436,22 @@ impl Guest {
         }
     }
 
-    /// A message with the end of the console and what QEMU said.
+    /// A message with the end of the console and what the machine's process said.
     pub(super) fn failure(&self, message: &str) -> Failure {
         let console = self.console();
         let lines: Vec<_> = console.lines().collect();
         let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
-        let qemu = fs::read_to_string(self.path("qemu.log")).unwrap_or_default();
-        Failure(format!("guest: {message}\n--- last lines of its console ---\n{shown}\n--- QEMU ---\n{qemu}---"))
+        let said = fs::read_to_string(self.path(LOG)).unwrap_or_default();
+        Failure(format!(
+            "guest: {message}\n--- last lines of its console ---\n{shown}\n--- {:?} ---\n{said}---",
+            self.kind
+        ))
     }
+}
+
+/// Notes in the file that `IMAD_MACHINE_LOG` names, where it names one, which test has a guest and what runs it.
+fn log_machine(kind: Kind) -> std::io::Result<()> {
+    let Some(path) = std::env::var_os("IMAD_MACHINE_LOG") else { return Ok(()) };
+    let line = format!("{}\t{kind:?}\n", thread::current().name().unwrap_or("?"));
+    fs::File::options().create(true).append(true).open(path)?.write_all(line.as_bytes())
 }

@@ -31,7 +31,17 @@ impl Images {
         self.folder("KEYS")
     }
 
-    /// The trusted kernel: `bzImage`, `release`, `config`.
+    /// The trusted kernel for user-mode Linux: `linux`, `release`, `config`.
+    pub(crate) fn uml(&self) -> &Path {
+        self.folder("UML")
+    }
+
+    /// The second generation: `linux`, `release`, `config`, `root.img`, `initrd-next.img`.
+    pub(crate) fn next(&self) -> &Path {
+        self.folder("NEXT")
+    }
+
+    /// The trusted kernel for QEMU: `bzImage`, `release`, `config`.
     pub(crate) fn kernel(&self) -> &Path {
         self.folder("KERNEL")
     }

@@ -1,4 +1,4 @@
-//! Guests under QEMU, and how a test talks to them.
+//! Guests in user-mode Linux or under QEMU, and how a test talks to them.
 //!
 //! A guest is a real kernel, systemd, dracut, rpm and dnf on throw-away disks. The agent inside it (the package
 //! `imad-guest-agent`, `tests/guest/tools/guest_agent.rs`) carries out what the test asks, from the initramfs on:
@@ -17,7 +17,8 @@
 //! }
 //! ```
 //!
-//! [`Shared::guest`] gives each test its own copy of a machine that was booted once and saved, in about a second.
+//! A test does not know what runs its guest: user-mode Linux does, unless the setup needs what that has not ([`Need`]).
+//! [`Shared::guest`] gives each test its own copy of a machine that was made ready once.
 //! A test of the boot itself boots: `Guest::boot(Setup::trusted().file("/etc/ima/ima-policy", "nonsense\n", 0o644))`.
 //! Everything that goes wrong beside the test's subject (a guest that hangs, panics, does not answer) ends in bounded
 //! time in a panic that shows the console's last lines.
@@ -25,7 +26,8 @@
 //! - `setup`, `images`: what a guest is made of ([`Setup`], [`Stage`], [`Images`])
 //! - `guest`: [`Guest`], its commands ([`Run`], [`Output`]), files, reboots, power cuts
 //! - `state`: saved machines ([`State`], [`Shared`])
-//! - `machine`, `qmp`, `agent`: QEMU's process, its monitor, the agent's port
+//! - `machine`, `uml`, `qemu`, `qmp`, `agent`: the process of a guest, QEMU's monitor, the agent's port
+//! - `network`: networks of guests ([`Network`])
 //! - `wire`: the protocol, shared with the agent
 //! - `disk`, `folder`: throw-away disks, changes before the first boot, temporary folders
 //! - `limit`: how many guests run at once
@@ -39,18 +41,22 @@ mod guest;
 mod images;
 mod limit;
 mod machine;
+mod network;
+mod qemu;
 mod qmp;
 mod run;
 mod setup;
 mod state;
+mod uml;
 mod wire;
 
 #[allow(unused_imports, reason = "tests and demo each use a part of it")]
 pub(crate) use {
     guest::{Failure, Guest},
     images::Images,
+    network::Network,
     run::{Output, Run},
-    setup::{Setup, Stage},
+    setup::{Kind, Need, Setup, Stage},
     state::{Shared, State},
     wire::{Hello, Status},
 };

@@ -1,8 +1,8 @@
 //! Saved machines, and guests that many tests start from.
 //!
-//! A guest's memory is a file, so a saved machine is a copy of that file and of its disks, and the half megabyte that
-//! QEMU writes of all the rest: saving and restoring take a fraction of a second. Copies of a machine have its boot id
-//! and go on from its clock.
+//! Under QEMU a guest's memory is a file, so a saved machine is a copy of that file and of its disks, and the half megabyte
+//! that QEMU writes of all the rest: saving and restoring take a fraction of a second. Copies of a machine have its boot id
+//! and go on from its clock. Under user-mode Linux it is the disks alone, and every copy boots.
 
 use std::env;
 use std::fmt::Write;
@@ -14,8 +14,9 @@ use std::time::SystemTime;
 
 use super::disk;
 use super::folder::Folder;
-use super::guest::{CHANGED, Failure, Guest};
-use super::setup::Setup;
+use super::guest::{CHANGED, Failure, Guest, must};
+use super::machine::CONSOLE;
+use super::setup::{Kind, Setup};
 
 /// A complete machine at one moment. Copies of this value are the same saved machine.
 #[derive(Clone)]
@@ -66,23 +67,34 @@ impl State {
     fn write(guest: &Guest, folder: &Path) -> Result<(), Failure> {
         let copy = |name: &str| disk::copy_sparse(&guest.path(name), &folder.join(name));
         guest.with("saving", |machine| {
-            machine.qmp.save(&folder.join("state"))?;
+            machine.qmp()?.save(&folder.join("state"))?;
             (0..=guest.setup.disks.len()).try_for_each(|number| copy(&format!("disk{number}")))?;
-            copy("console")?;
+            copy(CONSOLE)?;
             copy("ram")?;
             if guest.path(CHANGED).exists() {
                 copy(CHANGED)?;
             }
-            machine.qmp.resume()
+            machine.qmp()?.resume()
         })
+    }
+
+    /// Keeps the disks of a guest that is shut down for it.
+    fn write_disks(guest: &Guest, folder: &Path) -> Result<(), Failure> {
+        guest.shutdown();
+        let disks = (0..=guest.setup.disks.len()).map(|number| format!("disk{number}"));
+        let root = guest.path(CHANGED).exists().then(|| CHANGED.to_owned());
+        for name in disks.chain(root) {
+            disk::copy_sparse(&guest.path(&name), &folder.join(&name)).map_err(Failure)?;
+        }
+        Ok(())
     }
 }
 
 /// The name of something that is awaited, and how.
 type Ready = (&'static str, fn(&Guest));
 
-/// A guest that tests start from. It boots once; every test gets a copy of its own, restored from the machine as it
-/// was when its boot had ended.
+/// A guest that tests start from. It boots once; every test gets a copy of its own: under QEMU the machine as it was when
+/// its boot had ended, under user-mode Linux one that has booted from the disks as they were then.
 ///
 /// ```ignore
 /// static TRUSTED: Shared = Shared::new(Setup::trusted);
@@ -112,7 +124,15 @@ impl Shared {
     pub(crate) fn guest(&self) -> Guest {
         // One failure is enough: the next test need not wait for the same boot in vain.
         match self.saved.get_or_init(|| self.prepare((self.setup)())) {
-            Ok((setup, folder)) => Guest::restore(&State::new(setup, Place::Kept(folder.clone()), None)),
+            Ok((setup, folder)) => {
+                let state = State::new(setup, Place::Kept(folder.clone()), None);
+                if setup.kind() == Kind::Qemu {
+                    return Guest::restore(&state);
+                }
+                let guest = must(Guest::with_disks_of(&state));
+                guest.start();
+                guest
+            }
             Err(failure) => panic!("{failure}"),
         }
     }
@@ -138,7 +158,10 @@ impl Shared {
         if let Some((_, ready)) = self.ready {
             ready(&guest);
         }
-        State::write(&guest, &partial)?;
+        match guest.kind() {
+            Kind::Uml => State::write_disks(&guest, &partial)?,
+            Kind::Qemu => State::write(&guest, &partial)?,
+        }
         fs::rename(&partial, &folder).map_err(failed)?;
         Ok((setup, folder))
     }
@@ -152,11 +175,15 @@ fn cache() -> PathBuf {
 
 /// Everything that a saved machine depends on: QEMU, how it is called, the setup, and the images' identities.
 fn fingerprint(setup: &Setup, ready: &str) -> Result<String, String> {
-    let mut recipe = disk::host("qemu-system-x86_64", &["--version"])?;
+    let mut recipe = match setup.kind() {
+        Kind::Uml => include_str!("uml.rs").to_owned(),
+        Kind::Qemu => disk::host("qemu-system-x86_64", &["--version"])? + include_str!("qemu.rs"),
+    };
     recipe.push_str(include_str!("machine.rs"));
     recipe.push_str(include_str!("state.rs"));
     write!(recipe, "{setup:?} {ready}").map_err(|error| error.to_string())?;
-    for image in [&setup.kernel, &setup.root].into_iter().chain(&setup.initrd).chain(&setup.disks) {
+    let kernel = setup.kernel_file();
+    for image in [&kernel, &setup.root].into_iter().chain(&setup.initrd).chain(&setup.disks) {
         let metadata = fs::metadata(image).map_err(|error| format!("{}: {error}", image.display()))?;
         write!(recipe, "{} {:?}", metadata.len(), metadata.modified()).map_err(|error| error.to_string())?;
     }

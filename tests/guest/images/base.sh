@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the guest without imad: the base root with the guest agent, and an initramfs for the trusted kernel that holds
+# Builds the guest without imad: the base root with the guest agent, and an initramfs for the trusted kernels that holds
 # the agent. Prints the folder with root.img and initrd-base.img.
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
@@ -13,7 +13,7 @@ set -euo pipefail
 
 root=$("$here/root.sh")
 packages=$("$here/packages.sh")
-kernel=$("$here/kernel.sh")
+kernel=$("$here/uml.sh")
 
 build() {
     local out=$1

@@ -2,8 +2,9 @@
 # Builds every image that the guests boot from, as far as it is not in the cache, and names them in
 # target/guest-images.env. Needs root and the packages of tests/packages.txt. With --soak those of `make soak` too.
 #
-#   KEYS    keys.sh     keys and certificates          KERNEL  kernel.sh  the trusted kernel
-#   STOCK   stock.sh    the distribution's kernel      BASE    base.sh    the guest without imad
+#   KEYS    keys.sh     keys and certificates          STOCK   stock.sh   the distribution's kernel
+#   UML     uml.sh      the trusted kernel for user-mode Linux
+#   KERNEL  kernel.sh   the same for QEMU              BASE    base.sh    the guest without imad
 #   IMAD    imad.sh     the guest with imad            REPO    imad.sh    the packages' disk, repo.img
 #   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
 #   SECURE  secure-boot.sh  firmware, keys and a signed kernel image for Secure Boot
@@ -23,14 +24,18 @@ export IMAD_SEEN
 trap 'rm -rf "$IMAD_SEEN"' EXIT
 
 keys=$("$here/keys.sh")
-kernel=$("$here/kernel.sh")
-stock=$("$here/stock.sh")
+uml=$("$here/uml.sh")
 base=$("$here/base.sh")
 control=$("$here/control.sh")
 imad=$("$here/imad.sh")
+kernel=$("$here/kernel.sh")
+stock=$("$here/stock.sh")
 secure=$("$here/secure-boot.sh")
+# One initramfs serves both.
+cmp "$uml/release" "$kernel/release" || die "the two trusted kernels call themselves by different names"
 cat >"$target/guest-images.env.new" <<END
 KEYS=$keys
+UML=$uml
 KERNEL=$kernel
 STOCK=$stock
 BASE=$base

@@ -9,7 +9,7 @@ set -euo pipefail
 # shellcheck source=tests/guest/images/initrd.sh
 . "$here/initrd.sh"
 
-kernel=$("$here/kernel.sh")
+kernel=$("$here/uml.sh")
 base=$("$here/base.sh")
 
 build() {

@@ -19,7 +19,7 @@ set -euo pipefail
 . "$here/repack.sh"
 
 keys=$("$here/keys.sh")
-kernel=$("$here/kernel.sh")
+kernel=$("$here/uml.sh")
 stock=$("$here/stock.sh")
 packages=$("$here/packages.sh")
 base=$("$here/base.sh")

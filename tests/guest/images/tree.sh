@@ -8,10 +8,10 @@ set -euo pipefail
 . "$here/mirror.sh"
 
 packages=systemd,systemd-sysv,dbus,polkitd,rpm,dnf,dracut,keyutils,attr,e2fsprogs,ima-evm-utils,openssl,util-linux
-packages+=,iproute2,strace,procps,kmod,udev,zstd,sqlite3
+packages+=,iproute2,strace,procps,kmod,udev,zstd,sqlite3,openssh-server
 
-# Units that a test guest does not need, or whose work is done here once and for all: each costs a boot under TCG
-# half a second or more.
+# Units that a test guest does not need, or whose work is done here once and for all: each costs an emulated boot half a
+# second or more.
 masked=(
     ldconfig.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-update-done.service
     systemd-sysusers.service systemd-firstboot.service systemd-machine-id-commit.service systemd-pstore.service

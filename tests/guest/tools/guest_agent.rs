@@ -1,4 +1,5 @@
-//! The agent inside a test guest: carries out the requests that come through the virtio-serial port `imad.agent`.
+//! The agent inside a test guest: carries out the requests that come through the virtio-serial port `imad.agent`, or the
+//! serial line that the kernel's command line names (`guest.agent=ttyS1`).
 //!
 //! It runs in the initramfs, in emergency shells and in the real root, under an enforcing policy too, so it starts
 //! nothing of itself: it runs what it is asked to run, and reads everything else (its port, the boot id, the users)
@@ -10,7 +11,7 @@
 mod wire;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -19,10 +20,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
 use wire::{Command, Deframer, Hello, Reply, Request, Status};
 
 /// The port's name, as QEMU's command line gives it.
 const PORT: &str = "imad.agent";
+/// open(2)
+const O_NOCTTY: i32 = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
 /// A command's output is taken up to this size.
 const OUTPUT: u64 = 64 << 20;
 /// How long output is waited for when the command is gone and something it left running still holds the pipe.
@@ -41,7 +46,14 @@ fn main() {
 
 /// The port's device, found without udev, which may not have run.
 fn find_port() -> io::Result<PathBuf> {
+    let command_line = fs::read_to_string("/proc/cmdline")?;
     loop {
+        let line = command_line.split_whitespace().find_map(|word| word.strip_prefix("guest.agent="));
+        if let Some(device) = line.map(|name| Path::new("/dev").join(name))
+            && device.try_exists()?
+        {
+            return Ok(device);
+        }
         let ports = fs::read_dir("/sys/class/virtio-ports").into_iter().flatten().flatten();
         for port in ports {
             let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
@@ -56,7 +68,13 @@ fn find_port() -> io::Result<PathBuf> {
 
 /// One session: says hello and answers until the port fails.
 fn serve(device: &Path) -> io::Result<()> {
-    let mut port = fs::OpenOptions::new().read(true).write(true).open(device)?;
+    // A serial line is no terminal of this process's.
+    let mut port = fs::OpenOptions::new().read(true).write(true).custom_flags(O_NOCTTY).open(device)?;
+    if port.is_terminal() {
+        let mut raw = tcgetattr(&port)?;
+        raw.make_raw();
+        tcsetattr(&port, OptionalActions::Now, &raw)?;
+    }
     let session = new_session()?;
     port.write_all(&wire::frames(0, &Reply::Hello(hello(session)?).encode()))?;
     let mut deframer = Deframer::default();

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use self::case::Case;
 use self::generate::{Generator, Suite, VFAT_OWNERS};
 use self::predict::{Course, Outcome, World};
-use crate::harness::{Guest, Images, Setup};
+use crate::harness::{Guest, Setup};
 use crate::system::key_file;
 
 const SEED: u64 = 0x1a3d_5e11;
@@ -69,7 +69,8 @@ pub(crate) fn try_all(command_line: &str) {
         generator.any();
     }
     let (suite, signers) = generator.finish();
-    let world = world(&suite, command_line);
+    let setup = Setup::base().command_line(command_line);
+    let world = world(&suite, &setup, command_line);
     let predicted: Vec<_> = suite.cases.iter().map(|case| Course::new(&world, case).run()).collect();
     println!("{}", table(&suite, &predicted));
     if world.policy.appraisal().enforces() {
@@ -78,7 +79,7 @@ pub(crate) fn try_all(command_line: &str) {
 
     let image = tempfile::NamedTempFile::new().unwrap();
     make::ext4(&suite.cases, &signers.good, image.path());
-    let guest = Guest::boot(Setup::base().command_line(command_line).disk(image.path()));
+    let guest = Guest::boot(setup.disk(image.path()));
     let found = attempt(&guest, &suite);
     let mut wrong = String::new();
     for (case, (expected, _)) in suite.cases.iter().zip(&predicted) {
@@ -93,9 +94,8 @@ pub(crate) fn try_all(command_line: &str) {
 }
 
 /// The kernel's policy and what else verdicts depend on.
-fn world(suite: &Suite, command_line: &str) -> World {
-    let config = std::fs::read_to_string(Images::load().kernel().join("config")).unwrap();
-    let profile = KernelProfile::from_config(&KernelConfig::parse(&config), None);
+fn world(suite: &Suite, setup: &Setup, command_line: &str) -> World {
+    let profile = KernelProfile::from_config(&KernelConfig::parse(&setup.kernel_config()), None);
     let parsed = parse(policy(suite).as_bytes(), &profile);
     assert!(parsed.faults.is_empty(), "{:?}", parsed.faults);
     let mut policy = Effective::at_boot(&Boot::from_command_line(command_line), &profile);
@@ -162,12 +162,13 @@ fn attempt(guest: &Guest, suite: &Suite) -> Value {
     for owner in VFAT_OWNERS {
         guest.put(&format!("/root/vfat{owner}"), make::vfat(), 0o644);
     }
+    let disk = guest.device(1);
     let vfat = VFAT_OWNERS
         .map(|owner| format!("mkdir /t/vfat{owner} && mount -o loop,uid={owner},gid={owner},umask=000 /root/vfat{owner} /t/vfat{owner}"))
         .join(" && ");
     guest
         .sh(&format!(
-            "mkdir -p /t /t/ext4 /t/overlay /t/tmpfs /t/ramfs /t/fuse && mount /dev/vdb /t/ext4 && \
+            "mkdir -p /t /t/ext4 /t/overlay /t/tmpfs /t/ramfs /t/fuse && mount {disk} /t/ext4 && \
              mount -t overlay -o lowerdir=/t/ext4/lower,upperdir=/t/ext4/upper,workdir=/t/ext4/work overlay /t/overlay && \
              mount -t tmpfs tmpfs /t/tmpfs && mount -t ramfs ramfs /t/ramfs && chmod 777 /t/* && {vfat}"
         ))
