@@ -59,6 +59,17 @@ tests() {
     step 'initramfs image' tests/dracut.sh
 }
 
+# The guest tests, and which of them QEMU ran.
+guests() {
+    local status=0
+    export IMAD_MACHINE_LOG=$PWD/target/guest-machines
+    rm -f "$IMAD_MACHINE_LOG"
+    cargo test --locked --quiet --test guest || status=$?
+    awk -F '\t' '{ kind[$1] = kind[$1] == "Qemu" ? "Qemu" : $2 } END { for (name in kind) print kind[name], name }' \
+        "$IMAD_MACHINE_LOG" | sort
+    return $status
+}
+
 wait_for_images() {
     local status=0
     wait "$images" || status=$?
@@ -80,7 +91,7 @@ all)
     lint
     tests
     step 'images (what was left of them)' wait_for_images
-    step 'guest tests' cargo test --locked --quiet --test guest
+    step 'guest tests' guests
     ;;
 *)
     echo "usage: $0 [lint|test]" >&2

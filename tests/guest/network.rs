@@ -79,8 +79,8 @@ fn two_guests_are_logged_in_to_at_once_and_see_each_other() {
     links.args(["-brief", "link"]);
     if one.guest.kind() == Kind::Uml {
         let links = String::from_utf8(run(links).stdout).unwrap();
-        let names: Vec<_> = links.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(names, ["lo", "bridge", "guest2", "guest3"]);
+        let found: Vec<_> = links.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(found, ["lo", "bridge", "guest2", "guest3"]);
     }
 }
 

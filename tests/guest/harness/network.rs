@@ -137,9 +137,10 @@ impl Link {
         let [a, b, c] = SUBNET;
         let number = self.number;
         // QEMU's own network has this address for its guest.
-        let address = match self.forwarded.is_empty() {
-            true => format!("Address={a}.{b}.{c}.{number}/24\nGateway={a}.{b}.{c}.1"),
-            false => "Address=10.0.2.15/24\nGateway=10.0.2.2".to_owned(),
+        let address = if self.forwarded.is_empty() {
+            format!("Address={a}.{b}.{c}.{number}/24\nGateway={a}.{b}.{c}.1")
+        } else {
+            "Address=10.0.2.15/24\nGateway=10.0.2.2".to_owned()
         };
         let network = format!("[Match]\nName=e* vec*\n\n[Network]\n{address}\nLinkLocalAddressing=no\n");
         vec![("/etc/systemd/network/10-guest.network", network)]
