@@ -32,9 +32,9 @@ tree() {
     done
 }
 
-# Of content and names of all files but the tests, which are in the source archive but in no package.
+# Of content and names of all files but those that are in the source archive and in no package.
 sources_hash() {
-    { tree | grep -zvE '^(tests|\.ci)/' | xargs -0 sha256sum; rustc --version; rpmbuild --version; } | sha256sum | cut -c1-16
+    { tree | grep -zvE '^((tests|\.ci)/|Makefile$|CONTRIBUTING\.md$|docs/[^/]*\.md$)' | xargs -0 sha256sum; rustc --version; rpmbuild --version; } | sha256sum | cut -c1-16
 }
 
 vendor() {

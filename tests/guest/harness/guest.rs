@@ -17,10 +17,12 @@ use super::qemu::VARIABLES;
 use super::run::{Output, Run};
 use super::setup::{Kind, Setup, Stage};
 use super::state::State;
-use super::wire::{Command, Hello, Reply, Request};
+use super::wire::{self, Command, Hello, Reply, Request};
 
 /// What the harness allows the agent beyond a command's own timeout.
 const GRACE: Duration = Duration::from_secs(30);
+/// How much of a file goes into one request.
+const PART: usize = 32 * 1024;
 /// A guest's own copy of the root image, where its setup changes it.
 pub(super) const CHANGED: &str = "root.raw";
 /// Lines of the console that a failure shows.
@@ -267,13 +269,22 @@ impl Guest {
     /// Writes a file; an older one keeps its inode. It gets no label.
     #[track_caller]
     pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) {
-        let request = Request::Put { path: path.to_owned(), mode, bytes: bytes.into() };
-        let what = format!("writing {path}");
-        must(match self.ask(&what, &request, GRACE * 4) {
-            Ok(Reply::Done) => Ok(()),
-            Ok(other) => Err(self.failure(&format!("{what}: {other:?}"))),
-            Err(failure) => Err(failure),
-        });
+        let (bytes, what) = (bytes.into(), format!("writing {path}"));
+        let mut offset = 0;
+        while offset == 0 || offset < bytes.len() {
+            let part = bytes[offset..].iter().copied().take(PART).collect::<Vec<_>>();
+            let end = offset + part.len();
+            let request = Request::Put { path: path.to_owned(), mode, offset: offset as u64, bytes: part };
+            must(match self.ask(&what, &request, GRACE * 4) {
+                Ok(Reply::Done) => Ok(()),
+                Ok(other) => Err(self.failure(&format!("{what}: {other:?}"))),
+                Err(failure) => Err(failure),
+            });
+            if end == offset {
+                break;
+            }
+            offset = end;
+        }
     }
 
     /// Reads a file.
@@ -361,6 +372,7 @@ impl Guest {
     }
 
     fn ask(&self, what: &str, request: &Request, timeout: Duration) -> Result<Reply, Failure> {
+        assert!(request.encode(0).len() <= wire::REQUEST, "{what}: put the bytes into a file, they are too many for one request");
         self.with(what, |machine| machine.request(request, timeout))
     }
 

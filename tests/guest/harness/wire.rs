@@ -16,6 +16,9 @@ const MAGIC: [u8; 8] = *b"\x00\xffimad\x1b\x7f";
 const HEADER: usize = 8 + 4 + 8 + 4 + 1 + 4;
 /// The most that one frame carries.
 const PART: usize = 16 * 1024;
+/// The most that one request may take where it goes over a serial line: what the guest's kernel keeps of it, 64 KiB, must
+/// never be full, or user-mode Linux mixes its bytes up (`line_timer_cb()` is interrupted by its own interrupt).
+pub(crate) const REQUEST: usize = 48 * 1024;
 /// The most that one message holds (a guard against nonsense that happens to have a checksum).
 const MESSAGE: usize = 256 << 20;
 
@@ -154,8 +157,8 @@ pub(crate) enum Request {
     Ping,
     /// Run a command.
     Run(Command),
-    /// Write a file (and truncate it first), with this mode.
-    Put { path: String, mode: u32, bytes: Vec<u8> },
+    /// Write a part of a file, with this mode; the first part, at offset 0, truncates it.
+    Put { path: String, mode: u32, offset: u64, bytes: Vec<u8> },
     /// Read a file.
     Get { path: String },
 }
@@ -233,10 +236,11 @@ impl Request {
                 out.words(command.user.as_slice());
                 out.u64(u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX));
             }
-            Self::Put { path, mode, bytes } => {
+            Self::Put { path, mode, offset, bytes } => {
                 out.u8(2);
                 out.bytes(path.as_bytes());
                 out.0.extend_from_slice(&mode.to_le_bytes());
+                out.u64(*offset);
                 out.bytes(bytes);
             }
             Self::Get { path } => {
@@ -260,7 +264,12 @@ impl Request {
                 user: fields.words()?.pop(),
                 timeout: Duration::from_millis(fields.u64()?),
             }),
-            2 => Self::Put { path: fields.string()?, mode: fields.u32()?, bytes: fields.bytes()? },
+            2 => Self::Put {
+                path: fields.string()?,
+                mode: fields.u32()?,
+                offset: fields.u64()?,
+                bytes: fields.bytes()?,
+            },
             3 => Self::Get { path: fields.string()? },
             _ => return None,
         };

@@ -74,7 +74,7 @@ fn requests_and_replies_are_read_as_written() {
         Request::Ping,
         Request::Run(command),
         Request::Run(Command::default()),
-        Request::Put { path: "/a".into(), mode: 0o4755, bytes: vec![1; 70_000] },
+        Request::Put { path: "/a".into(), mode: 0o4755, offset: 3, bytes: vec![1; 70_000] },
         Request::Get { path: "/etc/os-release".into() },
     ];
     for request in requests {

@@ -11,7 +11,7 @@
 mod wire;
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -123,8 +123,10 @@ fn carry_out(request: Request, session: u64) -> io::Result<Reply> {
     match request {
         Request::Ping => Ok(Reply::Hello(hello(session)?)),
         Request::Run(command) => run(command),
-        Request::Put { path, mode, bytes } => {
-            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&path)?;
+        Request::Put { path, mode, offset, bytes } => {
+            let first = offset == 0;
+            let mut file = fs::OpenOptions::new().write(true).create(first).truncate(first).mode(mode).open(&path)?;
+            file.seek(SeekFrom::Start(offset))?;
             file.write_all(&bytes)?;
             // The mode given at creation passed the umask, and an old file keeps its own.
             file.set_permissions(fs::Permissions::from_mode(mode))?;
