@@ -18,7 +18,7 @@ use super::cert::Certificate;
 use super::ecdsa;
 use super::evm::Metadata;
 use super::label::{KeyId, Signature};
-use super::verity::file_id_hash;
+use super::verity::{file_id_hash, third_hash};
 
 /// OpenSSL could not compute: the algorithm is switched off by its configuration (FIPS, crypto-policies).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,8 @@ pub struct Trust {
 
 /// Version of signatures over a digest.
 const OVER_THE_DIGEST: u8 = 2;
+/// Version of signatures over the hash of a file id.
+const OVER_THE_FILE_ID: u8 = 3;
 
 /// What verifying a signature said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +224,6 @@ impl<'t> Verifier<'t> {
     /// (`crypto/asymmetric_keys/public_key.c: software_key_determine_akcipher()`). Any version but 3 is bad
     /// (`invalid-signature-version`).
     pub fn verify_verity(&mut self, signature: &Signature<'_>, algo: HashAlgo, verity_digest: &[u8]) -> Verdict {
-        const OVER_THE_FILE_ID: u8 = 3;
         if signature.version != OVER_THE_FILE_ID || verity_digest.len() != algo.digest_size() {
             return Verdict::Bad;
         }
@@ -232,6 +233,17 @@ impl<'t> Verifier<'t> {
         self.verify_by_any(self.trust.with_id(signature.key_id), signature, algo, &hash, |certificate| {
             named == Some(algo) || goes_with_ecdsa && certificate.key().id() == Id::EC
         })
+    }
+
+    /// Judges a signature of version 3 (label type 03) over a file's digest made with the signature's own hash algorithm, as
+    /// kernels do that know such (Linux 7.1; `digsig_asymmetric.c: asymmetric_verify_v3()`); to others it is bad.
+    pub fn verify_third(&mut self, signature: &Signature<'_>, digest: &[u8]) -> Verdict {
+        let Some(algo) = signature.hash_algo() else { return Verdict::Unsupported };
+        if signature.version != OVER_THE_FILE_ID || algo == HashAlgo::Md5 || digest.len() != algo.digest_size() {
+            return Verdict::Unsupported;
+        }
+        let Ok(hash) = third_hash(algo, digest) else { return Verdict::Unsupported };
+        self.verify_by_any(self.trust.with_id(signature.key_id), signature, algo, &hash, |_| true)
     }
 
     /// Whether one of these keys, which have the signature's id, and among those that can have made it, made it over this
@@ -390,6 +402,38 @@ mod tests {
             good += usize::from(is_whole);
         }
         assert!(good > 20 && by_aws_lc == 36, "{good} {by_aws_lc}");
+    }
+
+    #[test]
+    fn a_signature_of_version_3_is_over_the_file_id() {
+        use openssl::ec::{EcGroup, EcKey};
+        use openssl::nid::Nid;
+        use openssl::pkey::PKey;
+
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let certificate = super::super::cert::self_signed_for_tests("a key", &key);
+        let key_id = certificate.key_id().unwrap();
+        let trust = Trust::new([certificate]);
+        let algo = HashAlgo::Sha256;
+        let digest = digest(algo, b"content").unwrap();
+        let sign = |over: &[u8]| {
+            let mut context = PkeyCtx::new(&key).unwrap();
+            context.sign_init().unwrap();
+            context.set_signature_md(md(algo)).unwrap();
+            let mut bytes = Vec::new();
+            context.sign_to_vec(over, &mut bytes).unwrap();
+            bytes
+        };
+        let (third, second) = (sign(&third_hash(algo, &digest).unwrap()), sign(&digest));
+        let verify = |version, bytes: &[u8], key_id| {
+            let signature = Signature { version, algo: algo.kernel_id(), key_id, bytes };
+            trust.verifier().verify_third(&signature, &digest)
+        };
+        assert_eq!(verify(3, &third, key_id), Verdict::Good);
+        assert_eq!(verify(3, &second, key_id), Verdict::Bad);
+        assert_eq!(verify(3, &third, KeyId(1)), Verdict::UnknownKey(KeyId(1)));
+        assert_eq!(verify(2, &third, key_id), Verdict::Unsupported);
     }
 
     #[test]

@@ -202,6 +202,10 @@ fn verity(open: &mut OpenFile, untold: &mut Vec<String>) -> Option<(HashAlgo, Ve
 fn signature(label: &LabelRead, content: &Content, verity: Option<&(HashAlgo, Vec<u8>)>, trust: &Trust) -> Signature {
     let LabelRead::Bytes(bytes) = label else { return Signature::Bad };
     match (Label::parse(bytes), content, verity) {
+        // A kernel that does not know version 3 says so before it looks at the signature.
+        (Ok(Label::Signature(signature)), Content::Digest(digest), _) if signature.version == 3 => {
+            trust.verifier().verify_third(&signature, digest).into()
+        }
         (Ok(Label::Signature(signature)), Content::Digest(digest), _) => trust.verify(&signature, digest).into(),
         (Ok(Label::VeritySignature(signature)), _, Some((algo, digest))) => {
             trust.verifier().verify_verity(&signature, *algo, digest).into()

@@ -9,8 +9,16 @@ use crate::model::report::Problem;
 use crate::sys::root::Root;
 use crate::sys::{kernel, kernel_config, securityfs};
 
-/// A word that every kernel's IMA knows, and those that only some do (`ima_policy.c: enum policy_opt`).
-const WORDS: [&str; 3] = ["Opt_dont_measure", "Opt_fs_subtype", "Opt_dont_audit"];
+/// A word that every kernel's IMA knows, and words and functions that only some have (`ima_policy.c: enum policy_opt`, and
+/// see [`NewWords`]).
+const WORDS: [&str; 6] = [
+    "Opt_dont_measure",
+    "Opt_fs_subtype",
+    "Opt_dont_audit",
+    "asymmetric_verify_v3",
+    "ima_creds_check",
+    "ima_measure_raw_policy",
+];
 
 /// What a person should know who relies on the answer for this kernel.
 fn assumptions(kernel: &str, config: Option<&KernelConfig>) -> Option<Problem> {
@@ -68,7 +76,9 @@ pub fn running(root: &Root) -> (Kernel, Vec<Problem>) {
     let config = config.map(|(source, text)| (source, KernelConfig::parse(&text)));
     let config = config.filter(|(_, config)| !config.is_empty());
     problems.extend(assumptions("the running kernel", config.as_ref().map(|(_, config)| config)));
-    let known = |[any, fs_subtype, dont_audit]: [bool; 3]| any.then_some(NewWords { fs_subtype, dont_audit });
+    let known = |[any, fs_subtype, dont_audit, sigv3_files, creds_check, policy_text]: [bool; 6]| {
+        any.then_some(NewWords { fs_subtype, dont_audit, sigv3_files, creds_check, policy_text })
+    };
     let facts = KernelFacts {
         release: Some(release),
         config,

@@ -48,8 +48,12 @@ fn entry(line: &[u8]) -> Option<Measured> {
     named(name, has_signature.then(|| fields.next().is_some_and(|label| !label.is_empty())))
 }
 
+/// What stands in a file's place and is none: the TPM's registers (the second on a kernel that looks for its TPM late), and
+/// rules that were written as text.
+const NO_FILES: [&[u8]; 3] = [b"boot_aggregate", b"boot_aggregate_late", b"ima_policy_written"];
+
 fn named(name: &[u8], signed: Option<bool>) -> Option<Measured> {
-    (!name.is_empty() && name != b"boot_aggregate").then(|| Measured { name: name.to_vec(), signed })
+    (!name.is_empty() && !NO_FILES.contains(&name)).then(|| Measured { name: name.to_vec(), signed })
 }
 
 #[cfg(test)]

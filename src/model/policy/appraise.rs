@@ -21,14 +21,7 @@ impl Trial<'_, '_> {
 
     /// What is said of a file without the signature that is wanted.
     fn signature_required(&self) -> Cause {
-        let flags = self.inode.flags;
-        if flags.has(Flag::Verity) {
-            Cause::VeritySignatureRequired
-        } else if flags.has(Flag::Sigv3) {
-            Cause::Sigv3Required
-        } else {
-            Cause::SignatureRequired
-        }
+        if self.inode.flags.has(Flag::Verity) { Cause::VeritySignatureRequired } else { Cause::SignatureRequired }
     }
 
     pub(super) fn appraise(&mut self, slot: Slot, appended: bool) -> Option<Cause> {
@@ -185,6 +178,8 @@ impl Trial<'_, '_> {
     /// What verifying says, as far as the label is well formed and was made of what the kernel hashed.
     fn signature(&self, value: &[u8], fits: bool) -> Signature {
         match self.file.signature {
+            // The key is looked for before the length is looked at.
+            Signature::UnknownKey if self.kernel.sigv3_files && value.len() > SIGNATURE_HEADER => Signature::UnknownKey,
             _ if !well_formed(value) => Signature::Bad,
             good @ (Signature::Good | Signature::GoodByPlatform) => {
                 if fits {

@@ -20,6 +20,7 @@ const CGROUP: u64 = 0x0027_e0eb;
 const CGROUP2: u64 = 0x6367_7270;
 const NSFS: u64 = 0x6e73_6673;
 const EFIVARFS: u64 = 0xde5e_81e4;
+const CONFIGFS: u64 = 0x6265_6570;
 
 /// What `tcb` does not measure.
 const UNMEASURED: [u64; 13] =
@@ -71,8 +72,6 @@ pub struct Boot {
     pub unknown: Vec<String>,
     /// The firmware says that Secure Boot is on.
     pub secure_boot: bool,
-    /// `tcb` exempts tmpfs only at open (Linux 6.14).
-    pub tmpfs_at_open_only: bool,
 }
 
 impl Boot {
@@ -149,12 +148,15 @@ pub fn default_rules(boot: &Boot, profile: &KernelProfile) -> Vec<(Source, Rule)
     let mut rules = Vec::new();
     if let Some(tcb) = boot.tcb {
         let word = if tcb == Tcb::Original { "ima_tcb" } else { "tcb" };
-        rules.extend(measure_rules(tcb, boot).into_iter().map(|rule| (Source::CommandLine(word), rule)));
+        rules.extend(measure_rules(tcb, profile).into_iter().map(|rule| (Source::CommandLine(word), rule)));
     }
     rules.extend(arch_rules(boot, profile));
     if boot.secure_boot_rules {
-        let funcs = [Func::ModuleCheck, Func::FirmwareCheck, Func::KexecKernelCheck, Func::PolicyCheck];
-        rules.extend(funcs.map(|func| (Source::CommandLine("secure_boot"), signed(func))));
+        let mut module = signed(Func::ModuleCheck);
+        module.demands.modsig = profile.secure_boot_modsig;
+        let others = [Func::FirmwareCheck, Func::KexecKernelCheck, Func::PolicyCheck].map(signed);
+        let all = std::iter::once(module).chain(others);
+        rules.extend(all.map(|rule| (Source::CommandLine("secure_boot"), rule)));
     } else {
         // They are among those of secure_boot.
         rules.extend(build_rules(profile));
@@ -185,10 +187,10 @@ fn signed(func: Func) -> Rule {
 
 const ROOT: IdCondition = IdCondition { effective: false, comparison: Comparison::Equal, id: 0 };
 
-fn measure_rules(tcb: Tcb, boot: &Boot) -> Vec<Rule> {
+fn measure_rules(tcb: Tcb, profile: &KernelProfile) -> Vec<Rule> {
     let exempt = |magic| Rule {
         fsmagic: Some(magic),
-        func: (magic == TMPFS && boot.tmpfs_at_open_only).then_some(Func::FileCheck),
+        func: (magic == TMPFS && profile.tmpfs_exempt_at_open).then_some(Func::FileCheck),
         ..Rule::new(Action::DontMeasure)
     };
     let executed =
@@ -199,6 +201,7 @@ fn measure_rules(tcb: Tcb, boot: &Boot) -> Vec<Rule> {
         ..of(Action::Measure, Func::FileCheck)
     };
     let mut rules: Vec<Rule> = UNMEASURED.map(exempt).into();
+    rules.extend(profile.configfs_exempt.then(|| exempt(CONFIGFS)));
     rules.extend([Func::MmapCheck, Func::BprmCheck].map(executed));
     match tcb {
         Tcb::Original => rules.push(read(false, false)),
@@ -214,6 +217,7 @@ fn measure_rules(tcb: Tcb, boot: &Boot) -> Vec<Rule> {
 fn appraise_rules(profile: &KernelProfile) -> Vec<Rule> {
     let exempt = |magic| Rule { fsmagic: Some(magic), ..Rule::new(Action::DontAppraise) };
     let mut rules: Vec<Rule> = UNAPPRAISED.map(exempt).into();
+    rules.extend(profile.configfs_exempt.then(|| exempt(CONFIGFS)));
     if profile.write_policy {
         rules.push(signed(Func::PolicyCheck));
     }
@@ -230,11 +234,13 @@ fn arch_rules(boot: &Boot, profile: &KernelProfile) -> Vec<(Source, Rule)> {
     if !(profile.arch_policy && boot.secure_boot) {
         return Vec::new();
     }
+    let measured = || Rule { label: Some(vec![b"ima_policy".to_vec()]), ..of(Action::Measure, Func::CriticalData) };
     let rules = [
         (!profile.kexec_sig).then(|| signed(Func::KexecKernelCheck)),
         Some(of(Action::Measure, Func::KexecKernelCheck)),
         (!profile.module_sig).then(|| signed(Func::ModuleCheck)),
         profile.arch_policy_signed.then(|| signed(Func::PolicyCheck)),
+        (!profile.arch_policy_signed && profile.measures_policy_text).then(measured),
         Some(of(Action::Measure, Func::ModuleCheck)),
     ];
     rules.into_iter().flatten().map(|rule| (Source::Arch, rule)).collect()

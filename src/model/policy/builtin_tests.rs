@@ -48,8 +48,30 @@ fn tcb_measures_what_runs_and_what_root_reads() {
         .map(str::to_owned),
     );
     assert_eq!(texts(&boot, &KernelProfile::default()), wanted);
-    let newer = Boot { tmpfs_at_open_only: true, ..boot };
-    assert_eq!(texts(&newer, &KernelProfile::default())[3], "dont_measure func=FILE_CHECK fsmagic=0x1021994");
+    let newer = KernelProfile { tmpfs_exempt_at_open: true, ..KernelProfile::default() };
+    assert_eq!(texts(&boot, &newer)[3], "dont_measure func=FILE_CHECK fsmagic=0x1021994");
+}
+
+/// As `ima_policy.c` and `ima_efi.c` of Linux 7.3 have them.
+#[test]
+fn linux_7_3_has_more_rules_of_its_own() {
+    let newer = KernelProfile {
+        configfs_exempt: true,
+        secure_boot_modsig: true,
+        measures_policy_text: true,
+        ..KernelProfile::default()
+    };
+    let boot = Boot::from_command_line("ima_policy=tcb|appraise_tcb|secure_boot");
+    let rules = texts(&boot, &newer);
+    assert_eq!(rules[12..14], ["dont_measure fsmagic=0xde5e81e4", "dont_measure fsmagic=0x62656570"]);
+    assert_eq!(rules[21], "appraise func=MODULE_CHECK appraise_type=imasig|modsig");
+    assert_eq!(rules[25 + 13..][..2], ["dont_appraise fsmagic=0x63677270", "dont_appraise fsmagic=0x62656570"]);
+    let secure = Boot { secure_boot: true, ..Boot::default() };
+    let measured =
+        ["measure func=KEXEC_KERNEL_CHECK", "measure func=CRITICAL_DATA label=ima_policy", "measure func=MODULE_CHECK"];
+    assert_eq!(texts(&secure, &newer), measured);
+    let signed = KernelProfile { arch_policy_signed: true, ..newer };
+    assert_eq!(texts(&secure, &signed)[1], "appraise func=POLICY_CHECK appraise_type=imasig");
 }
 
 #[test]

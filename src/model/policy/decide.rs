@@ -335,7 +335,8 @@ fn matches<'a>(rule: &Compact, whole: impl Fn() -> &'a Rule, event: &Event<'_>, 
         if rule.func.is_some_and(|wanted| wanted != func) {
             return Match::No;
         }
-        if matches!(func, Func::KeyCheck | Func::CriticalData) {
+        let of_text = func == Func::PolicyCheck && event.data.is_some();
+        if matches!(func, Func::KeyCheck | Func::CriticalData) || of_text {
             // Without a file there is little to look at; groups are passed over.
             let holds = rule.func.is_some() && !rule.uid.is_some_and(|id| real(id, credentials.uid));
             return if holds && data_matches(whole(), event.data) { Match::Yes } else { Match::No };

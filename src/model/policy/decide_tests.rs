@@ -172,6 +172,15 @@ fn users_and_groups() {
 #[test]
 fn keys_and_critical_data() {
     let subject = Subject { credentials: Credentials::of(0, 0), ..Subject::default() };
+    let text = Event { data: Some(b"text"), ..Event::new(Func::PolicyCheck, Access::NONE, &subject) };
+    for (rule, is_about) in [
+        ("measure func=POLICY_CHECK", true),
+        ("measure func=POLICY_CHECK uid=0 fsname=ext4 fowner=7", true),
+        ("measure func=POLICY_CHECK uid=1", false),
+        ("measure", false),
+    ] {
+        assert_eq!(matched(rule, &text, &target()), is_about, "{rule}");
+    }
     let key = Event { data: Some(b".ima"), ..Event::new(Func::KeyCheck, Access::NONE, &subject) };
     let data = Event { data: Some(b"selinux"), ..Event::new(Func::CriticalData, Access::NONE, &subject) };
     for (rule, event, wanted) in [

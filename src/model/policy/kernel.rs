@@ -23,8 +23,7 @@ pub struct KernelFacts {
 /// What a running kernel shows. Everything of it can be looked at without changing anything.
 #[derive(Debug, Clone, Default)]
 pub struct RunningFacts {
-    /// Which of the language's newer words the kernel's own type information (BTF) holds; absent where it holds none of
-    /// the older ones either.
+    /// What of this the kernel's own type information (BTF) holds; absent where it holds no word of the language.
     pub words: Option<NewWords>,
     /// securityfs's folder `ima`.
     pub ima: bool,
@@ -42,13 +41,20 @@ pub struct RunningFacts {
     pub command_line: Vec<String>,
 }
 
-/// Words of the language that came late and were taken back into older kernels.
+/// What came late and was taken back into older kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own")]
 pub struct NewWords {
     /// `fs_subtype=`
     pub fs_subtype: bool,
     /// `dont_audit`
     pub dont_audit: bool,
+    /// Signatures of version 3 over files (`digsig_asymmetric.c: asymmetric_verify_v3()`).
+    pub sigv3_files: bool,
+    /// `CREDS_CHECK` with the new ids (`ima_main.c: ima_creds_check()`).
+    pub creds_check: bool,
+    /// Rules written as text are measured (`ima_main.c: ima_measure_raw_policy()`).
+    pub policy_text: bool,
 }
 
 /// A part of a profile, and where it comes from.
@@ -154,18 +160,30 @@ impl Build {
             profile.fs_subtype = bare.fs_subtype;
             profile.dont_audit = bare.dont_audit;
             profile.sigv3_files = bare.sigv3_files;
+            profile.verdicts.sigv3_files = bare.sigv3_files;
+            profile.creds_check_sees_new_ids = bare.creds_check_sees_new_ids;
+            profile.tmpfs_exempt_at_open = bare.tmpfs_exempt_at_open;
+            profile.configfs_exempt = bare.configfs_exempt;
+            profile.secure_boot_modsig = bare.secure_boot_modsig;
+            profile.measures_policy_text = bare.measures_policy_text;
         }
         let words = facts.running.as_ref().and_then(|running| running.words);
         let btf = "/sys/kernel/btf/vmlinux";
         if let Some(words) = words {
             profile.fs_subtype = words.fs_subtype;
             profile.dont_audit = words.dont_audit;
+            profile.sigv3_files = words.sigv3_files;
+            profile.verdicts.sigv3_files = words.sigv3_files;
+            // Kernels before 5.8 have it without a function of this name.
+            profile.creds_check_sees_new_ids |= words.creds_check;
+            profile.measures_policy_text = words.policy_text;
         }
         let from_words = if words.is_some() { btf } else { &from };
         self.put("comments behind rules", yes(profile.trailing_comments), &from);
         self.put("fs_subtype=", yes(profile.fs_subtype), from_words);
         self.put("dont_audit", yes(profile.dont_audit), from_words);
-        self.put("sigv3 without fs-verity", yes(profile.sigv3_files), &from);
+        self.put("sigv3 without fs-verity", yes(profile.sigv3_files), from_words);
+        self.put("policies written as text are measured", yes(profile.measures_policy_text), from_words);
     }
 
     fn state(&mut self, profile: &mut KernelProfile, running: &RunningFacts, facts: &KernelFacts) {
@@ -289,12 +307,16 @@ mod tests {
     fn the_kernels_own_words_count_for_more_than_its_version() {
         let plain = kernel(config(IMA), Some(running()));
         assert!(!plain.profile.dont_audit && part(&plain, "dont_audit").1 == "version 6.12");
-        let words = Some(NewWords { dont_audit: true, fs_subtype: false });
+        let words = Some(NewWords { dont_audit: true, sigv3_files: true, policy_text: true, ..NewWords::default() });
         let probed = kernel(config(IMA), Some(RunningFacts { words, ..running() }));
         assert!(probed.profile.dont_audit && !probed.profile.fs_subtype);
+        assert!(probed.profile.sigv3_files && probed.profile.verdicts.sigv3_files);
+        assert!(probed.profile.measures_policy_text && !probed.profile.creds_check_sees_new_ids);
+        assert_eq!(part(&probed, "policies written as text are measured"), ("yes", "/sys/kernel/btf/vmlinux"));
         assert_eq!(part(&probed, "dont_audit"), ("yes", "/sys/kernel/btf/vmlinux"));
         let none = Kernel::from_facts(&KernelFacts { release: Some("6.19.0".to_owned()), ..KernelFacts::default() });
         assert!(none.profile.dont_audit && none.profile.modsig);
+        assert!(none.profile.creds_check_sees_new_ids && none.profile.secure_boot_modsig);
         assert_eq!(part(&none, "modsig").1, ASSUMED);
     }
 

@@ -136,8 +136,18 @@ pub struct KernelProfile {
     /// `appraise_type=sigv3` without fs-verity (Linux 7.1).
     pub sigv3_files: bool,
     /// `CREDS_CHECK` sees the ids that a set-user-ID program brings (Linux 6.19; before 5.8 too). In between it sees the
-    /// caller's: the kernel asks before it computes the new ones (`fs/exec.c: begin_new_exec()`).
+    /// caller's: the kernel asks before it computes the new ones (`fs/exec.c: begin_new_exec()`). Since 6.19 it is not
+    /// asked about scripts: that goes for all that see the new ids here.
     pub creds_check_sees_new_ids: bool,
+    /// `tcb` exempts tmpfs only at open (Linux 6.14).
+    pub tmpfs_exempt_at_open: bool,
+    /// `tcb` and `appraise_tcb` exempt configfs (Linux 7.3).
+    pub configfs_exempt: bool,
+    /// `secure_boot` takes modules with an appended signature (Linux 6.19).
+    pub secure_boot_modsig: bool,
+    /// Rules that are written as text are measured by `measure func=POLICY_CHECK`, and what is in force after a load as the
+    /// critical data `ima_policy` (Linux 7.3).
+    pub measures_policy_text: bool,
     /// `pcr=` may be smaller than this: the bits of a long.
     pub pcrs: u8,
     /// What configuration and command line make of verdicts.
@@ -174,6 +184,10 @@ impl Default for KernelProfile {
             dont_audit: false,
             sigv3_files: false,
             creds_check_sees_new_ids: false,
+            tmpfs_exempt_at_open: false,
+            configfs_exempt: false,
+            secure_boot_modsig: false,
+            measures_policy_text: false,
             pcrs: 64,
             verdicts: VerdictProfile::default(),
             custom_template: None,
@@ -288,6 +302,10 @@ impl KernelProfile {
             dont_audit: version >= (6, 19),
             sigv3_files: version >= (7, 1),
             creds_check_sees_new_ids: !((5, 8)..(6, 19)).contains(&version),
+            tmpfs_exempt_at_open: version >= (6, 14),
+            configfs_exempt: version >= (7, 3),
+            secure_boot_modsig: version >= (6, 19),
+            measures_policy_text: version >= (7, 3),
             pcrs: if config.has("64BIT") { 64 } else { 32 },
             verdicts: VerdictProfile {
                 hash: config.value("IMA_DEFAULT_HASH").and_then(|name| hash_number(name.as_bytes())).unwrap_or(SHA256),
@@ -321,6 +339,15 @@ mod tests {
         let verdicts = KernelProfile::from_config(&KernelConfig::parse(settings), None).verdicts;
         assert_eq!((verdicts.hash, verdicts.template.as_slice(), verdicts.pcr), (6, &b"ima-sig"[..], 10));
         assert!(KernelProfile::from_config(&config, version("6.19.0-rc1")).dont_audit);
+        let of = |release| KernelProfile::from_config(&config, version(release));
+        let later = |profile: &KernelProfile| {
+            [profile.tmpfs_exempt_at_open, profile.secure_boot_modsig, profile.sigv3_files, profile.configfs_exempt]
+        };
+        assert_eq!(later(&of("6.13")), [false; 4]);
+        assert_eq!(later(&of("6.14")), [true, false, false, false]);
+        assert_eq!(later(&of("6.19")), [true, true, false, false]);
+        assert_eq!(later(&of("7.2.12")), [true, true, true, false]);
+        assert!(of("7.3.4").configfs_exempt && of("7.3.4").measures_policy_text && !of("7.2").measures_policy_text);
         assert!(KernelConfig::parse("not a configuration").is_empty());
     }
 

@@ -13,7 +13,9 @@ use super::rule::Rule;
 /// what it takes: user ids above 2147483647 are shown as negative numbers, and `digest_type=` after `appraise_type=`.
 pub fn parse_shown(line: &[u8], profile: &KernelProfile) -> Result<Option<Rule>, RuleError> {
     let mut words: Vec<Vec<u8>> = Line::alone(line).words().map(|word| unsigned(word.text)).collect();
-    if let Some(verity) = words.iter().position(|word| word.starts_with(b"digest_type=")) {
+    // Kernels since 7.1 take it where they show it.
+    let verity = words.iter().position(|word| word.starts_with(b"digest_type="));
+    if let Some(verity) = verity.filter(|_| !profile.sigv3_files) {
         let verity = words.remove(verity);
         words.insert(1.min(words.len()), verity);
     }
@@ -92,6 +94,11 @@ mod tests {
             let rule = parse_line(&Line::alone(text.as_bytes()), &profile).unwrap().unwrap();
             let shown = shown(&rule).unwrap();
             assert_eq!(parse_shown(&shown, &profile), Ok(Some(rule)), "{text}");
+        }
+        let newer = KernelProfile { sigv3_files: true, ..KernelProfile::default() };
+        for text in ["appraise appraise_type=imasig digest_type=verity ", "appraise appraise_type=sigv3 "] {
+            let rule = parse_line(&Line::alone(text.as_bytes()), &newer).unwrap();
+            assert_eq!(parse_shown(text.as_bytes(), &newer), Ok(rule), "{text}");
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Actors {
     pub during: Subject,
     /// The new program.
     pub after: Subject,
+    /// The last check is of the program that runs in the end, not of a script that it reads.
+    pub last_of_program: bool,
 }
 
 impl Actors {
@@ -88,6 +90,7 @@ impl Actors {
             before: subject(old, is_root(&old)),
             during: subject(if asks_new { new } else { old }, is_root(&old)),
             after: subject(new, is_root(&new)),
+            last_of_program: asks_new,
         }
     }
 }
@@ -112,18 +115,14 @@ pub fn of_way(way: Way, actors: &Actors) -> Vec<Event<'_>> {
 
 /// The questions about a file that an execution pulls in (`fs/exec.c`, `fs/binfmt_elf.c`).
 pub fn of_part(role: Role, actors: &Actors) -> Vec<Event<'_>> {
-    let Actors { before, during, after } = actors;
+    let Actors { before, during, after, last_of_program } = actors;
     let opened = Event::new(Func::FileCheck, Access::EXEC, before);
-    let executed = || {
-        vec![
-            opened,
-            Event::new(Func::BprmCheck, Access::EXEC, before),
-            Event::new(Func::CredsCheck, Access::EXEC, during),
-        ]
-    };
+    let executed = || vec![opened, Event::new(Func::BprmCheck, Access::EXEC, before)];
+    let last = || vec![Event::new(Func::CredsCheck, Access::EXEC, during)];
     match role {
-        Role::Script => executed(),
-        Role::Program => [executed(), mapped(after, Place::Exec)].concat(),
+        Role::Script if *last_of_program => executed(),
+        Role::Script => [executed(), last()].concat(),
+        Role::Program => [executed(), last(), mapped(after, Place::Exec)].concat(),
         Role::Loader => [vec![opened], mapped(after, Place::Exec)].concat(),
         Role::Library => [vec![Event::new(Func::FileCheck, Access::READ, after)], mapped(after, Place::Call)].concat(),
     }
@@ -157,6 +156,8 @@ mod tests {
             of_part(Role::Program, &actors)[2].subject.credentials.euid
         };
         assert_eq!((euid_asked(true), euid_asked(false)), (0, 1000));
+        let of_script = |asks_new| of_part(Role::Script, &Actors::of_user(0, 0, None, None, asks_new)).len();
+        assert_eq!((of_script(true), of_script(false)), (2, 3));
         assert_eq!(events[4].place, Place::Exec);
         assert_eq!(of_way(Way::Write, &actors)[0].access, Access::WRITE);
     }

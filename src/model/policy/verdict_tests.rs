@@ -407,6 +407,21 @@ fn signatures_of_version_3_over_files() {
     assert_eq!(ask(&sigv3, &third), None);
     assert_eq!(ask(&sigv3, &signed()), Some(Cause::Sigv3Required));
     assert_eq!(ask(&policy(IMASIG), &third), None);
+    // Without a signature there is no word of its version.
+    assert_eq!(ask(&sigv3, &good_hash()), Some(Cause::SignatureRequired));
+    assert_eq!(ask(&sigv3, &file(LabelRead::None)), Some(Cause::SignatureRequired));
+    // An appended signature is looked at where the label's key is not there, though the label is malformed.
+    let rules = parse(b"appraise func=MODULE_CHECK appraise_type=imasig|modsig\n", &profile).rules;
+    let modsig = Effective::of_file("p", &rules);
+    let event = Event::new(Func::ModuleCheck, Access::READ, &subject);
+    let cut = File {
+        label: LabelRead::Bytes(vec![3, 2, SHA256, 1, 2, 3, 4, 0, 70, 0]),
+        signature: Signature::UnknownKey,
+        appended: Appended::Good,
+        ..file(LabelRead::None)
+    };
+    let ask = |kernel: &VerdictProfile| judge(kernel, &modsig, &event, &cut, &mut Inode::default()).cause;
+    assert_eq!((ask(&kernel), ask(&VerdictProfile::default())), (None, Some(Cause::InvalidSignature)));
 }
 
 prop_compose! {
