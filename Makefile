@@ -1,6 +1,6 @@
 # Every target works from a fresh clone, as root on Debian 12 with a Rust toolchain.
 
-.PHONY: help setup images demo check lint test bench soak campaign flakes generate rpm
+.PHONY: help setup images demo check lint test bench soak campaign flakes next generate rpm
 
 help:
 	@echo 'make setup     installs the Debian packages of tests/packages.txt'
@@ -12,6 +12,7 @@ help:
 	@echo 'make soak      what takes longer: more kernels, and SOAK=600 seconds of fuzzing each parser'
 	@echo 'make campaign  breaks machines in every way and boots them; goes on where it was stopped (hours)'
 	@echo 'make flakes    N=20 runs of the guest tests, each with another seed; goes on where it was stopped'
+	@echo 'make next      the policy language, verdicts, labels and the story on a newer distribution and kernel'
 	@echo 'make images    kernel, root, packages and initramfs images of the guests, as far as they are not cached'
 	@echo 'make generate  manual pages, completions and D-Bus XML'
 	@echo 'make rpm       imad'"'"'s RPM packages, in target/rpms'
@@ -45,6 +46,9 @@ campaign: setup
 
 flakes: setup
 	tests/flakes.sh $(N)
+
+next: setup
+	tests/next.sh
 
 generate: setup
 	cargo run --quiet --locked --example generate -- .

@@ -372,7 +372,10 @@ impl Guest {
     }
 
     fn ask(&self, what: &str, request: &Request, timeout: Duration) -> Result<Reply, Failure> {
-        assert!(request.encode(0).len() <= wire::REQUEST, "{what}: put the bytes into a file, they are too many for one request");
+        assert!(
+            request.encode(0).len() <= wire::REQUEST,
+            "{what}: put the bytes into a file, they are too many for one request"
+        );
         self.with(what, |machine| machine.request(request, timeout))
     }
 

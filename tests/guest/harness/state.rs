@@ -144,8 +144,8 @@ impl Shared {
             .join(format!("state-{}", fingerprint(&setup, self.ready.map_or("", |(name, _)| name)).map_err(Failure)?));
         let failed = |error: std::io::Error| Failure(format!("{}: {error}", folder.display()));
         fs::create_dir_all(&cache).map_err(failed)?;
-        // Whoever comes second waits and finds it done.
-        let lock = File::create(cache.join(".state.lock")).map_err(failed)?;
+        // Whoever comes second waits and finds it done; who makes another machine is not waited for.
+        let lock = File::create(lock_of(&folder)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         if folder.exists() {
             File::open(&folder).and_then(|file| file.set_modified(SystemTime::now())).map_err(failed)?;
@@ -153,6 +153,10 @@ impl Shared {
         }
         prune(&cache).map_err(failed)?;
         let partial = folder.with_extension("partial");
+        // What a killed run left half done.
+        if partial.exists() {
+            fs::remove_dir_all(&partial).map_err(failed)?;
+        }
         fs::create_dir(&partial).map_err(failed)?;
         let guest = Guest::try_boot(setup.clone())?;
         if let Some((_, ready)) = self.ready {
@@ -198,16 +202,24 @@ fn prune(cache: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(cache)? {
         let (path, metadata) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with("state-") && metadata.is_dir() {
-            let used = if name.ends_with(".partial") { SystemTime::UNIX_EPOCH } else { metadata.modified()? };
-            saved.push((used, path));
+        if !name.starts_with("state-") || !metadata.is_dir() {
+            continue;
+        }
+        if !name.ends_with(".partial") {
+            saved.push((metadata.modified()?, path));
+        } else if File::create(lock_of(&path.with_extension("")))?.try_lock().is_ok() {
+            fs::remove_dir_all(path)?;
         }
     }
     saved.sort();
-    saved.reverse();
-    let kept = saved.iter().take(KEPT).filter(|(used, _)| *used != SystemTime::UNIX_EPOCH).count();
-    saved.iter().skip(kept).try_for_each(|(_, folder)| fs::remove_dir_all(folder))
+    saved.iter().rev().skip(KEPT).try_for_each(|(_, folder)| fs::remove_dir_all(folder))
+}
+
+/// The file that is locked by whoever makes this machine.
+fn lock_of(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.lock"))
 }
 
 /// How many saved machines stay in the cache.
-const KEPT: usize = 8;
+const KEPT: usize = 16;

@@ -264,12 +264,9 @@ impl Request {
                 user: fields.words()?.pop(),
                 timeout: Duration::from_millis(fields.u64()?),
             }),
-            2 => Self::Put {
-                path: fields.string()?,
-                mode: fields.u32()?,
-                offset: fields.u64()?,
-                bytes: fields.bytes()?,
-            },
+            2 => {
+                Self::Put { path: fields.string()?, mode: fields.u32()?, offset: fields.u64()?, bytes: fields.bytes()? }
+            }
             3 => Self::Get { path: fields.string()? },
             _ => return None,
         };

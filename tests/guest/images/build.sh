@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds every image that the guests boot from, as far as it is not in the cache, and names them in
-# target/guest-images.env. Needs root and the packages of tests/packages.txt. With --soak those of `make soak` too.
+# target/guest-images.env. Needs root and the packages of tests/packages.txt. With --soak those of `make soak` too; with
+# --next those of `make next` alone, beside what is named there already.
 #
 #   KEYS    keys.sh     keys and certificates          STOCK   stock.sh   the distribution's kernel
 #   UML     uml.sh      the trusted kernel for user-mode Linux
@@ -9,6 +10,7 @@
 #   CONTROL control.sh  an initramfs with dracut's own integrity module, for the guest without imad
 #   SECURE  secure-boot.sh  firmware, keys and a signed kernel image for Secure Boot
 #   SELINUX selinux.sh  the guest with imad and SELinux enforcing (--soak)
+#   NEXT    next.sh     the second generation: a newer distribution and kernel (--next)
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -24,6 +26,15 @@ export IMAD_SEEN
 trap 'rm -rf "$IMAD_SEEN"' EXIT
 
 keys=$("$here/keys.sh")
+if [ "${1-}" = --next ]; then
+    next=$("$here/next.sh")
+    {
+        if [ -f "$target/guest-images.env" ]; then grep -vE '^(KEYS|NEXT)=' "$target/guest-images.env" || true; fi
+        printf 'KEYS=%s\nNEXT=%s\n' "$keys" "$next"
+    } >"$target/guest-images.env.new"
+    mv "$target/guest-images.env.new" "$target/guest-images.env"
+    exit
+fi
 uml=$("$here/uml.sh")
 base=$("$here/base.sh")
 control=$("$here/control.sh")

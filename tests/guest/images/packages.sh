@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the test packages with rpmbuild and lays them out as dnf repositories. Prints the folder with
+# packages.sh [SUITE] builds the test packages with rpmbuild and lays them out as dnf repositories. Prints the folder with
 #
 #   base/      the base system's packages and the guest agent
 #   good/      imad-hello 1.0 and the other test packages, signed as the base system is
@@ -11,9 +11,11 @@ set -euo pipefail
 . "$(dirname "$0")/cache.sh"
 # shellcheck source=tests/guest/images/signing.sh
 . "$here/signing.sh"
+# shellcheck source=tests/guest/images/suite.sh
+. "$here/suite.sh"
 
 keys=$("$here/keys.sh")
-root=$("$here/root.sh")
+root=$("$here/root.sh" "$suite")
 scratch=$(mktemp -d "$IMAD_CACHE/packages.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 # The same program whatever was compiled beside it.
@@ -46,7 +48,7 @@ build() {
     for name in base good newer unsigned foreign; do createrepo_c --quiet --no-database "$out/$name" >&2; done
 }
 
-cached packages "$(recipe_hash "${BASH_SOURCE[0]}" "$here/packages.spec" "$here/signing.sh" "$root/SHA256SUMS" \
-    "$checkout/tests/guest/tools/agent/install.sh" "$checkout"/tests/guest/tools/agent/*.service \
+cached "$(of_suite packages)" "$(recipe_hash "${BASH_SOURCE[0]}" "$here/packages.spec" "$here/signing.sh" \
+    "$root/SHA256SUMS" "$checkout/tests/guest/tools/agent/install.sh" "$checkout"/tests/guest/tools/agent/*.service \
     "$checkout"/tests/guest/tools/agent/51imad-guest-agent/* "$scratch/imad-guest-agent" "$(signer_recipe)")" build
 echo "$entry"

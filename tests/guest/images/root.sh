@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the guests' base root: the tree of tree.sh with every file of every package in the rpm database, signed and
-# labelled. Prints the folder with root.img (ext4), rpms/ (the same packages) and counts.
+# root.sh [SUITE] builds the guests' base root: the tree of tree.sh with every file of every package in the rpm database,
+# signed and labelled. Prints the folder with root.img (ext4), rpms/ (the same packages) and counts.
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
@@ -8,13 +8,15 @@ set -euo pipefail
 . "$here/chroot.sh"
 # shellcheck source=tests/guest/images/signing.sh
 . "$here/signing.sh"
+# shellcheck source=tests/guest/images/suite.sh
+. "$here/suite.sh"
 
 keys=$("$here/keys.sh")
-tree=$("$here/tree.sh")
+tree=$("$here/tree.sh" "$suite")
 
 # What specs written for Fedora and RHEL require, by the Debian package that holds it.
 also() {
-    printf '%s\t%s\n' base-files 'system-release(releasever) = 13' base-files system-release base-files filesystem \
+    printf '%s\t%s\n' base-files "system-release(releasever) = $version" base-files system-release base-files filesystem \
         dbus dbus-common libssl3t64 openssl-libs libsqlite3-0 sqlite-libs libsystemd0 systemd-libs udev systemd-udev \
         polkitd polkit polkitd polkit-libs libc6 'rtld(GNU_HASH)' libc6 glibc libc-bin glibc-common procps procps-ng iproute2 iproute \
         librpm10 rpm-libs ima-evm-utils evmctl passwd shadow-utils dbus-daemon dbus-daemon-common
@@ -47,8 +49,8 @@ build() {
     find "$root/var/lib/dpkg" -mindepth 1 -maxdepth 1 ! -name alternatives -exec rm -rf {} +
     also >"$work/also"
     inventory "$root" >"$work/inventory"
-    awk -v lists="$work/lists" -v out="$work/spec" -f "$here/spec.awk" "$root/etc/passwd" "$root/etc/group" \
-        "$work/inventory" "$work/packages" "$work/also"
+    awk -v suite="$suite" -v number="$version" -v lists="$work/lists" -v out="$work/spec" -f "$here/spec.awk" \
+        "$root/etc/passwd" "$root/etc/group" "$work/inventory" "$work/packages" "$work/also"
 
     # Libraries' sonames alone: what scripts and modules of Perl and Python need is in dpkg's relations.
     attrs=$(rpm --eval '%_rpmconfigdir')/fileattrs/elf.attr
@@ -64,10 +66,11 @@ build() {
     rm -rf "$work/buildroot"
 
     sign_rpm --key "$keys/ima.key" --cert "$keys/ima.pem" "$out"/rpms/*.rpm >&2
-    shares=("$out/rpms:/mnt")
+    # rpm 6.1.0 loses hold of a path of less than 16 bytes among several.
+    shares=("$out/rpms:/srv/repo")
     # shellcheck disable=SC2016 # expanded in the root
     in_root "$root" sh -euc \
-        'rpm -i --justdb --nodeps --noscripts --nosignature --replacefiles --ignoresize /mnt/*.rpm && dnf -q check' >&2
+        'rpm -i --justdb --nodeps --noscripts --nosignature --replacefiles --ignoresize /srv/repo/*.rpm && dnf -q check' >&2
     rm -rf "$root"/var/cache/dnf "$root"/var/log/*.log*
     sign_rpm --label-root "$root" "$out"/rpms/*.rpm | tee "$out/counts" >&2
     unlabelled "$root" | tee -a "$out/counts" >&2
@@ -85,6 +88,6 @@ unlabelled() {
     echo "$all regular files, $without labelled"
 }
 
-cached root "$(recipe_hash "${BASH_SOURCE[0]}" "$here/spec.awk" "$here/chroot.sh" "$here/signing.sh" "$tree/SHA256SUMS" \
-    "$keys/ima.pem" "$(signer_recipe)")" build
+cached "$(of_suite root)" "$(recipe_hash "${BASH_SOURCE[0]}" "$here/suite.sh" "$here/spec.awk" "$here/chroot.sh" \
+    "$here/signing.sh" "$tree/SHA256SUMS" "$keys/ima.pem" "$(signer_recipe)")" build
 echo "$entry"

@@ -1,4 +1,4 @@
-# Writes an RPM spec that packages a Debian root anew: a subpackage for every Debian package, and "trixie-generated"
+# Writes an RPM spec that packages a Debian root anew: a subpackage for every Debian package, and "SUITE-generated"
 # for what their installation made. Reads, in this order and named so, the files
 #
 #   passwd group     the root's own
@@ -7,7 +7,7 @@
 #   also             extra Provides: package, name (names of the same things in Fedora, which specs require)
 #   LISTS/NAME.list, LISTS/NAME.conffiles   what dpkg says of each package
 #
-# Variables: lists (the folder above), out (the folder for NAME.files and the spec).
+# Variables: suite and number (of the release), lists (the folder above), out (the folder for NAME.files and the spec).
 
 # Where a path of a package really is, on a root with /usr merged.
 function merged(path) {
@@ -15,9 +15,9 @@ function merged(path) {
     return path
 }
 
-# A path as %files takes it: a pattern that only the path itself matches.
+# A path as %files takes it: a pattern that only the path itself matches. A backslash stands for itself.
 function escaped(path) {
-    gsub(/[[*?{\\]/, "[&]", path)
+    gsub(/[[*?{]/, "[&]", path)
     gsub(/%/, "%%", path)
     return path ~ / / ? "\"" path "\"" : path
 }
@@ -84,8 +84,9 @@ FILENAME ~ /\/also$/ { also[$1] = also[$1] "Provides: " $2 (($2 ~ /[()]|^\//) ? 
 
 END {
     spec = out "/base.spec"
-    printf "Name: base\nVersion: 13\nRelease: 1\nSummary: Debian trixie as RPM packages\nLicense: various\n\n" >spec
-    printf "%%description\nDebian trixie as RPM packages.\n\n%%install\ncp -a %%{root}/. %%{buildroot}/\n\n" >spec
+    title = "Debian " suite " as RPM packages"
+    printf "Name: base\nVersion: %s\nRelease: 1\nSummary: %s\nLicense: various\n\n", number, title >spec
+    printf "%%description\n%s.\n\n%%install\ncp -a %%{root}/. %%{buildroot}/\n\n", title >spec
     for (p = 1; p <= packages; p++) {
         name = names[p]
         manifest = out "/" name ".files"
@@ -108,13 +109,14 @@ END {
         printf "%s%s\n", also[name], requires(name, relations[name]) >spec
         printf "%%description -n %s\n%s.\n\n%%files -n %s -f %s\n\n", name, summary[name], name, manifest >spec
     }
-    manifest = out "/trixie-generated.files"
+    name = suite "-generated"
+    manifest = out "/" name ".files"
     printf "" >manifest
     for (i = 1; i <= paths; i++) {
         path = order[i]
         if (!(path in owned)) print file_line(path, path ~ "^/etc/") >manifest
     }
-    printf "%%package -n trixie-generated\nSummary: What the packages' installation made\nAutoReqProv: no\n\n" >spec
-    printf "%%description -n trixie-generated\nWhat the packages' installation made.\n\n" >spec
-    printf "%%files -n trixie-generated -f %s\n", manifest >spec
+    printf "%%package -n %s\nSummary: What the packages' installation made\nAutoReqProv: no\n\n", name >spec
+    printf "%%description -n %s\nWhat the packages' installation made.\n\n", name >spec
+    printf "%%files -n %s -f %s\n", name, manifest >spec
 }

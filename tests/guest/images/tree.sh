@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# Fetches the guests' root: Debian trixie's packages, configured for a test guest, not yet labelled.
+# tree.sh [SUITE] fetches the guests' root: Debian's packages, configured for a test guest, not yet labelled.
 # Prints the folder with root.tar. About a minute, and the only step besides stock.sh that needs the network.
 set -euo pipefail
 # shellcheck source=tests/guest/images/cache.sh
 . "$(dirname "$0")/cache.sh"
 # shellcheck source=tests/guest/images/mirror.sh
 . "$here/mirror.sh"
+# shellcheck source=tests/guest/images/suite.sh
+. "$here/suite.sh"
 
-packages=systemd,systemd-sysv,dbus,polkitd,rpm,dnf,dracut,keyutils,attr,e2fsprogs,ima-evm-utils,openssl,util-linux
+packages=systemd,systemd-sysv,dbus,polkitd,rpm,dracut,keyutils,attr,e2fsprogs,ima-evm-utils,openssl,util-linux
 packages+=,iproute2,strace,procps,kmod,udev,zstd,sqlite3,openssh-server
+case $suite in
+    trixie) packages+=,dnf ;;
+    # It brings no Python, which tests use.
+    *) packages+=,dnf5,python3 ;;
+esac
 
 # Units that a test guest does not need, or whose work is done here once and for all: each costs an emulated boot half a
 # second or more.
@@ -49,6 +56,11 @@ END
     # Emulated processors are slow: a unit that needs a minute is not hung.
     printf '[Manager]\nDefaultTimeoutStartSec=300s\nDefaultDeviceTimeoutSec=300s\nDefaultTimeoutStopSec=30s\n' \
         >"$root/etc/systemd/system.conf.d/guest.conf"
+    if [ -e "$root/usr/bin/dnf5" ]; then
+        # The program goes by the same name in both generations, as on Fedora; it keeps no copies of what it installs.
+        ln -sf dnf5 "$root/usr/bin/dnf"
+        sed -i 's/^enabled = host-only/enabled = no/' "$root/etc/dnf/libdnf5-plugins/local.conf"
+    fi
     cat >"$root/etc/dnf/dnf.conf" <<'END'
 [main]
 gpgcheck=0
@@ -75,16 +87,18 @@ clean() {
 }
 
 build() {
-    local out=$1 root
+    local out=$1 root current
+    # A mirror that lags behind is good enough where it is for the host's apt.
+    current=$(apt-config dump --format '%v' Acquire::Check-Valid-Until)
     root=$(mktemp -d "$IMAD_CACHE/tree.XXXXXX")
     # shellcheck disable=SC2064 # the name is known now
     trap "rm -rf '$root'" EXIT
     mmdebstrap --quiet --mode=root --variant=minbase --format=directory --skip=cleanup/reproducible \
-        --aptopt='APT::Install-Recommends "false"' \
+        --aptopt='APT::Install-Recommends "false"' --aptopt="Acquire::Check-Valid-Until \"${current:-true}\"" \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/lintian/*' --dpkgopt='path-exclude=/usr/share/bug/*' \
-        --include="$packages" trixie "$root" "$(mirror)" >"$out/mmdebstrap.log" 2>&1 ||
+        --include="$packages" "$suite" "$root" "$(mirror)" >"$out/mmdebstrap.log" 2>&1 ||
         { tail -n 20 "$out/mmdebstrap.log" >&2; die "mmdebstrap failed"; }
     configure "$root"
     clean "$root"
@@ -96,5 +110,5 @@ build() {
     trap - EXIT
 }
 
-cached tree "$(recipe_hash "${BASH_SOURCE[0]}")" build
+cached "$(of_suite tree)" "$(recipe_hash "${BASH_SOURCE[0]}" "$here/suite.sh")" build
 echo "$entry"

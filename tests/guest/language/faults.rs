@@ -224,6 +224,7 @@ fn fault(random: &mut Random, dialect: &Dialect) -> Words {
                 "gid>",
             ];
             let key = random.pick(&once);
+            let key = newer(random, dialect, key);
             words = vec![random.pick(&["measure", "measure", "appraise"]).into()];
             let slot = if IDS.contains(&key) {
                 IDS.into_iter().filter(|id| stem(id) == stem(key)).collect()
@@ -305,6 +306,12 @@ fn signatures(random: &mut Random) -> Words {
     words
 }
 
+/// Sometimes the newer word for a part of a file system, where the kernel has it.
+fn newer<'a>(random: &mut Random, dialect: &Dialect, key: &'a str) -> &'a str {
+    let is_it = dialect.fs_subtype && ["fsname=", "fsmagic="].contains(&key) && random.chance(40);
+    if is_it { "fs_subtype=" } else { key }
+}
+
 /// A hook with an option that it does not take.
 fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
     // The hooks that take little are the last four.
@@ -369,7 +376,10 @@ fn foreign(random: &mut Random, dialect: &Dialect) -> Words {
     } else {
         match random.pick(options) {
             "appraise_type=imasig" => words.push("appraise_type=imasig".into()),
-            key => words.push(option(random, dialect, key)),
+            key => {
+                let key = newer(random, dialect, key);
+                words.push(option(random, dialect, key));
+            }
         }
     }
     in_order(random, words)

@@ -7,6 +7,7 @@ use super::faults::{faulty, mutate};
 use super::random::Random;
 
 /// What of the language the kernel at hand takes, so that good lines can be aimed at.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of its own")]
 pub(super) struct Dialect {
     /// `imasig|modsig`.
     pub(super) modsig: bool,
@@ -16,6 +17,14 @@ pub(super) struct Dialect {
     pub(super) hashes: Vec<&'static str>,
     /// Conditions on labels that are taken: key and value.
     pub(super) labels: Vec<(&'static str, &'static str)>,
+    /// Comments behind rules.
+    pub(super) comments: bool,
+    /// `fs_subtype=`.
+    pub(super) fs_subtype: bool,
+    /// `dont_audit`.
+    pub(super) dont_audit: bool,
+    /// `appraise_type=sigv3` without fs-verity.
+    pub(super) sigv3_files: bool,
 }
 
 pub(super) type Words = Vec<Vec<u8>>;
@@ -51,7 +60,7 @@ pub(super) const FUNCS: [(&str, Row); 17] = [
     ("SETXATTR_CHECK", Row::Labels),
 ];
 
-/// Every action of Linux 6.12.
+/// Every action of Linux 6.12; 6.19 has `dont_audit` too.
 pub(super) const ACTIONS: [&str; 7] =
     ["measure", "dont_measure", "appraise", "dont_appraise", "audit", "hash", "dont_hash"];
 
@@ -187,7 +196,13 @@ fn any(random: &mut Random, dialect: &Dialect) -> Vec<u8> {
 /// A line that should be good.
 pub(super) fn rule(random: &mut Random, dialect: &Dialect) -> Vec<u8> {
     let words = good(random, dialect);
-    written(random, &words)
+    let mut line = written(random, &words);
+    if dialect.comments && random.chance(10) {
+        line.extend_from_slice(random.pick(&[&b" #"[..], b"\t#", b" # "]));
+        line.extend(odd(random, 20));
+        line.extend_from_slice(random.pick(&[&b""[..], b" appraise", b" # nonsense="]));
+    }
+    line
 }
 
 /// A comment or an empty line.
@@ -235,6 +250,7 @@ pub(super) fn good(random: &mut Random, dialect: &Dialect) -> Words {
     };
     let action = match row {
         Row::Files | Row::Images if random.chance(40) => "appraise",
+        Row::Files | Row::Images if dialect.dont_audit && random.chance(12) => "dont_audit",
         Row::Files | Row::Images => random.pick(&ACTIONS),
         Row::CommandLine | Row::Keys | Row::Data => random.pick(&["measure", "measure", "dont_measure"]),
         Row::Labels => "appraise",
@@ -252,6 +268,9 @@ pub(super) fn good(random: &mut Random, dialect: &Dialect) -> Words {
     if files || row == Row::CommandLine {
         for (key, percent) in [("fsmagic=", 15), ("fsname=", 15), ("fsname=", 3), ("fsuuid=", 15)] {
             put(key, percent, random);
+        }
+        if dialect.fs_subtype {
+            put("fs_subtype=", 15, random);
         }
         let ids = [&IDS[..6], &IDS[6..12], &IDS[12..15], &IDS[15..]];
         for slot in ids {
@@ -292,6 +311,7 @@ pub(super) fn good(random: &mut Random, dialect: &Dialect) -> Words {
             4..7 if row == Row::Files => {
                 words.extend([word("digest_type=", "verity"), word("appraise_type=", "sigv3")]);
             }
+            7 if dialect.sigv3_files => words.push(word("appraise_type=", "sigv3")),
             _ => {}
         }
     } else if row == Row::Files && random.chance(20) {

@@ -40,6 +40,10 @@ pub(super) fn dialect(profile: &KernelProfile, labels: &[(&'static str, &'static
         key_measurement: profile.key_measurement,
         hashes: profile.hashes.names().collect(),
         labels: labels.to_vec(),
+        comments: profile.trailing_comments,
+        fs_subtype: profile.fs_subtype,
+        dont_audit: profile.dont_audit,
+        sigv3_files: profile.sigv3_files,
     }
 }
 
@@ -83,7 +87,7 @@ impl Hits {
             let (key, value) = word.split();
             let (Ok(key), Ok(text)) = (str::from_utf8(key), str::from_utf8(word.text)) else { continue };
             let key_alone = value.is_some_and(|value| !value.is_empty()) || ["permit_directio"].contains(&key);
-            if ACTIONS.contains(&text) || key_alone {
+            if ACTIONS.contains(&text) || text == "dont_audit" || key_alone {
                 names.push(key.to_owned());
             }
             match key {
@@ -157,6 +161,7 @@ fn words(profile: &KernelProfile) -> Vec<(String, bool)> {
         field.is_none_or(|field| profile.custom_active || profile.lsm.resolves(field, b"unconfined"))
     };
     let actions = ACTIONS.into_iter().map(|action| (action.to_owned(), true));
+    let actions = actions.chain(profile.dont_audit.then(|| ("dont_audit".to_owned(), true)));
     let funcs = Func::ALL.into_iter().map(|func| (func.name(), func != Func::KeyCheck || profile.key_measurement));
     let funcs = funcs.chain(Func::ALIASES.into_iter().map(|(alias, _)| (alias, true)));
     let options = OPTIONS.into_iter().map(|key| {
@@ -197,7 +202,6 @@ fn reasons(profile: &KernelProfile) -> Vec<String> {
         "UnknownTemplate",
         "TemplateWithoutMeasure",
         "UnknownDigestType",
-        "DigestTypeTooLate",
         "UnknownAppraiseType",
         "SignatureWithVerity imasig",
         "UnknownHash",
@@ -239,7 +243,7 @@ fn reasons(profile: &KernelProfile) -> Vec<String> {
         names.push(format!("ActionNotForFunc {func}"));
     }
     let lsm_known = LsmField::ALL.into_iter().find(|&field| profile.lsm.resolves(field, b"unconfined"));
-    let conditional: [(bool, &[&str]); 7] = [
+    let conditional: [(bool, &[&str]); 9] = [
         (
             profile.key_measurement,
             &["EmptyItem keyrings=", "Twice keyrings=", "NotForFunc keyrings=", "ActionNotForFunc KEY_CHECK"],
@@ -247,7 +251,9 @@ fn reasons(profile: &KernelProfile) -> Vec<String> {
         (!profile.key_measurement, &["FuncNotBuilt", "KeyringsNotBuilt"]),
         (profile.modsig, &["NotForFunc appraise_type=imasig|modsig", "SignatureWithVerity imasig|modsig"]),
         (!profile.modsig, &["ModsigNotBuilt"]),
-        (!profile.sigv3_files, &["Sigv3WithoutVerity"]),
+        (!profile.sigv3_files, &["Sigv3WithoutVerity", "DigestTypeTooLate"]),
+        (profile.sigv3_files && profile.modsig, &["ModsigAfterSigv3"]),
+        (profile.fs_subtype, &["Twice fs_subtype=", "NotForFunc fs_subtype="]),
         (HASH_NAMES.len() > profile.hashes.names().count(), &["UnavailableHash"]),
         (!profile.custom_active, &["UnknownLabel"]),
     ];

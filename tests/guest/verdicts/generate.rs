@@ -102,6 +102,11 @@ enum Kind {
     VerityForeign,
     VerityOther,
     VerityVersion2,
+    Third,
+    Third512,
+    ThirdByRsa,
+    ThirdForeign,
+    ThirdOther,
     UnknownType(u8),
 }
 
@@ -177,6 +182,11 @@ impl Generator {
             Kind::VerityForeign => foreign.verity(content),
             Kind::VerityOther => good.verity(b"something else"),
             Kind::VerityVersion2 => changed(good.verity(content), &|bytes| bytes[1] = 2),
+            Kind::Third => good.third(SHA256, content),
+            Kind::Third512 => good.third(6, content),
+            Kind::ThirdByRsa => rsa.third(SHA256, content),
+            Kind::ThirdForeign => foreign.third(SHA256, content),
+            Kind::ThirdOther => good.third(SHA256, b"something else"),
             Kind::UnknownType(kind) => raw(vec![kind, 2, SHA256, 1, 2, 3]),
         })
     }
@@ -569,6 +579,32 @@ impl Generator {
                 steps.extend_from_within(..);
                 let rules: Vec<_> = rule.lines().map(str::to_owned).collect();
                 self.add(&rules, Place::Fuse, content, kind, steps);
+            }
+        }
+    }
+
+    /// Signatures of the third version over files, and one of the fourth. A kernel that knows them has rules that demand
+    /// them.
+    pub(super) fn third(&mut self, known: bool) {
+        for kind in [
+            Kind::Third,
+            Kind::Third512,
+            Kind::ThirdByRsa,
+            Kind::ThirdForeign,
+            Kind::ThirdOther,
+            Kind::Version(3),
+            Kind::Version(4),
+            Kind::Signed,
+            Kind::Rsa,
+            Kind::Hash,
+            Kind::None,
+        ] {
+            for (deed, func) in [(0, "BPRM_CHECK"), (1, "CREDS_CHECK"), (2, "MMAP_CHECK"), (4, "FILE_CHECK")] {
+                let demands = ["", IMASIG, " appraise_type=sigv3"];
+                for demand in &demands[..if known { 3 } else { 2 }] {
+                    let (content, steps) = self.deed(deed);
+                    self.add(&[format!("appraise func={func}{demand}")], Place::Ext4, content, kind, steps);
+                }
             }
         }
     }

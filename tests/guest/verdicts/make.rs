@@ -70,6 +70,13 @@ impl Signer {
         MadeLabel { bytes, signature: Some((content.to_vec(), self.finds)) }
     }
 
+    /// A signature of the third version over a file.
+    pub(super) fn third(&self, algo: u8, content: &[u8]) -> MadeLabel {
+        let over = [&[3, algo][..], &digest(algo, content).unwrap()].concat();
+        let bytes = self.label(3, 3, algo, &digest(algo, &over).unwrap());
+        MadeLabel { bytes, signature: Some((content.to_vec(), self.finds)) }
+    }
+
     /// A signature over a file's fs-verity digest.
     pub(super) fn verity(&self, content: &[u8]) -> MadeLabel {
         let over = [&[6, SHA256][..], &verity_digest(content)].concat();

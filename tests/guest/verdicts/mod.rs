@@ -21,10 +21,10 @@ use imad::model::policy::verdict::VerdictProfile;
 use openssl::base64::decode_block;
 use serde_json::{Value, json};
 
-use self::case::Case;
+use self::case::{Case, Do};
 use self::generate::{Generator, Suite, VFAT_OWNERS};
 use self::predict::{Course, Outcome, World};
-use crate::harness::{Guest, Setup};
+use crate::harness::{Guest, Need, Setup};
 use crate::system::key_file;
 
 const SEED: u64 = 0x1a3d_5e11;
@@ -58,6 +58,12 @@ const WORK: &str = "/root/verdicts";
 
 /// Tries the cases of a seed on a kernel that was started so.
 pub(crate) fn try_all(command_line: &str) {
+    try_all_on(Setup::base(), command_line, true);
+}
+
+/// The same on another guest, one without a policy of its own; `kexec`: there is a machine on which its kernel can load
+/// another.
+pub(crate) fn try_all_on(setup: Setup, command_line: &str, kexec: bool) {
     let seed = std::env::var("IMAD_SEED").map_or(SEED, |text| text.parse().unwrap());
     println!("IMAD_SEED={seed}");
     let mut generator = Generator::new(seed);
@@ -68,25 +74,39 @@ pub(crate) fn try_all(command_line: &str) {
     for _ in 0..BY_DICE {
         generator.any();
     }
+    let setup = setup.command_line(command_line);
+    let profile = KernelProfile::from_config(&KernelConfig::parse(&setup.kernel_config()), None);
+    generator.third(profile.sigv3_files);
     let (suite, signers) = generator.finish();
-    let setup = Setup::base().command_line(command_line);
-    let world = world(&suite, &setup, command_line);
+    let world = world(&suite, profile, command_line);
     let predicted: Vec<_> = suite.cases.iter().map(|case| Course::new(&world, case).run()).collect();
     println!("{}", table(&suite, &predicted));
     if world.policy.appraisal().enforces() {
-        is_wide_enough(&predicted);
+        is_wide_enough(&predicted, &world.kernel);
     }
 
-    let image = tempfile::NamedTempFile::new().unwrap();
-    make::ext4(&suite.cases, &signers.good, image.path());
-    let guest = Guest::boot(setup.disk(image.path()));
-    let found = attempt(&guest, &suite);
+    // User-mode Linux cannot load another kernel.
+    let (of_kexec, rest): (Vec<_>, Vec<_>) = suite
+        .cases
+        .iter()
+        .zip(&predicted)
+        .partition(|(case, _)| case.steps.iter().any(|step| matches!(step.what, Do::Kexec)));
     let mut wrong = String::new();
-    for (case, (expected, _)) in suite.cases.iter().zip(&predicted) {
-        let outcome = outcome(&found, case);
-        if outcome != *expected {
-            let rules: Vec<_> = suite.rules.iter().filter(|rule| rule.contains(&case.owner.to_string())).collect();
-            writeln!(wrong, "{case:?}\n  {rules:?}\n  predicted {expected:?}\n  found     {outcome:?}").unwrap();
+    let parts = [(setup.clone(), rest), (setup.needs(Need::Kexec), of_kexec)];
+    for (setup, cases) in parts.into_iter().take(if kexec { 2 } else { 1 }) {
+        let (cases, predicted): (Vec<Case>, Vec<_>) =
+            cases.into_iter().map(|(case, then)| (case.clone(), then)).unzip();
+        println!("{} cases on {:?}", cases.len(), setup.kind());
+        let part = Suite { cases, rules: suite.rules.clone() };
+        let image = tempfile::NamedTempFile::new().unwrap();
+        make::ext4(&part.cases, &signers.good, image.path());
+        let found = attempt(&Guest::boot(setup.disk(image.path())), &part);
+        for (case, (expected, _)) in part.cases.iter().zip(predicted) {
+            let outcome = outcome(&found, case);
+            if outcome != *expected {
+                let rules: Vec<_> = part.rules.iter().filter(|rule| rule.contains(&case.owner.to_string())).collect();
+                writeln!(wrong, "{case:?}\n  {rules:?}\n  predicted {expected:?}\n  found     {outcome:?}").unwrap();
+            }
         }
     }
     let count = wrong.matches("\n  predicted").count();
@@ -94,13 +114,17 @@ pub(crate) fn try_all(command_line: &str) {
 }
 
 /// The kernel's policy and what else verdicts depend on.
-fn world(suite: &Suite, setup: &Setup, command_line: &str) -> World {
-    let profile = KernelProfile::from_config(&KernelConfig::parse(&setup.kernel_config()), None);
+fn world(suite: &Suite, profile: KernelProfile, command_line: &str) -> World {
     let parsed = parse(policy(suite).as_bytes(), &profile);
     assert!(parsed.faults.is_empty(), "{:?}", parsed.faults);
     let mut policy = Effective::at_boot(&Boot::from_command_line(command_line), &profile);
     policy.load("policy", &parsed.rules).unwrap();
-    World { kernel: VerdictProfile::default(), policy, hashes: profile.hashes }
+    World {
+        kernel: profile.verdicts,
+        policy,
+        hashes: profile.hashes,
+        creds_check_sees_new_ids: profile.creds_check_sees_new_ids,
+    }
 }
 
 fn policy(suite: &Suite) -> String {
@@ -119,9 +143,9 @@ fn causes(predicted: &Predicted) -> BTreeMap<Cause, usize> {
     causes
 }
 
-fn is_wide_enough(predicted: &Predicted) {
+fn is_wide_enough(predicted: &Predicted, kernel: &VerdictProfile) {
     let causes = causes(predicted);
-    for cause in PRODUCED {
+    for cause in PRODUCED.into_iter().chain(kernel.sigv3_files.then_some(Cause::Sigv3Required)) {
         assert!(causes.get(&cause).is_some_and(|count| *count >= 5), "{cause:?} denies less than five times");
     }
     let denied = predicted.iter().filter(|(_, causes)| !causes.is_empty()).count();
@@ -162,7 +186,8 @@ fn attempt(guest: &Guest, suite: &Suite) -> Value {
     for owner in VFAT_OWNERS {
         guest.put(&format!("/root/vfat{owner}"), make::vfat(), 0o644);
     }
-    let disk = guest.device(1);
+    // Whatever disks are before it.
+    let disk = format!("UUID={}", make::UUID);
     let vfat = VFAT_OWNERS
         .map(|owner| format!("mkdir /t/vfat{owner} && mount -o loop,uid={owner},gid={owner},umask=000 /root/vfat{owner} /t/vfat{owner}"))
         .join(" && ");

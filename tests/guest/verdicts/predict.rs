@@ -2,7 +2,6 @@
 
 use imad::model::policy::cause::Cause;
 use imad::model::policy::effective::Effective;
-use imad::model::policy::event::Place as Where;
 use imad::model::policy::event::{
     Access, Content, Credentials, Event, Evm as EvmSays, File, FileSystem, LabelRead, OpenMode, Signature, Stacked,
     Subject, Target, VerityDigest,
@@ -10,7 +9,9 @@ use imad::model::policy::event::{
 use imad::model::policy::gates::{LabelRefused, check_label, judge_mprotect};
 use imad::model::policy::inode::Inode;
 use imad::model::policy::rule::{Func, HashSet};
+use imad::model::policy::steps::{Actors, of_part};
 use imad::model::policy::verdict::{Seen, Verdict, VerdictProfile, hash_algo, judge};
+use imad::model::program::Role;
 
 use super::case::{Case, Do, Evm, MadeLabel, Opening, Place, Step, digest};
 use super::make::{UUID, verity_digest};
@@ -32,6 +33,7 @@ pub(super) struct World {
     pub(super) kernel: VerdictProfile,
     pub(super) policy: Effective,
     pub(super) hashes: HashSet,
+    pub(super) creds_check_sees_new_ids: bool,
 }
 
 /// One case on its way.
@@ -145,7 +147,7 @@ impl<'a> Course<'a> {
             ..Subject::default()
         };
         match &step.what {
-            Do::Exec => self.exec(&subject),
+            Do::Exec => self.exec(step.uid, &subject),
             Do::Map => self.map(&subject),
             Do::Protect => {
                 if let Some(seen) = self.ask(&Event::new(Func::FileCheck, Access::READ, &subject)) {
@@ -185,25 +187,20 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn exec(&mut self, subject: &Subject) -> String {
-        let event = |func| Event::new(func, Access::EXEC, subject);
-        for func in [Func::FileCheck, Func::BprmCheck, Func::CredsCheck] {
-            if let Some(seen) = self.ask(&event(func)) {
-                return said("exec", seen);
+    fn exec(&mut self, uid: u32, subject: &Subject) -> String {
+        let owner = (self.case.mode & 0o4000 != 0).then_some(self.case.owner);
+        let actors = Actors::of_user(uid, uid, owner, None, self.world.creds_check_sees_new_ids);
+        let script = self.content.starts_with(b"#!");
+        for event in of_part(if script { Role::Script } else { Role::Program }, &actors) {
+            match self.ask(&event) {
+                None => {}
+                Some(Seen::Killed) => return "signal:11".to_owned(),
+                Some(seen) => return said("exec", seen),
             }
         }
-        if self.content.starts_with(b"#!") {
-            // The shell opens its script.
-            let denied = self.ask(&Event::new(Func::FileCheck, Access::READ, subject));
-            return if denied.is_some() { "exit:2".to_owned() } else { "exit:7".to_owned() };
-        }
-        for func in [Func::MmapCheckReqprot, Func::MmapCheck] {
-            if let Some(seen) = self.ask(&Event { place: Where::Exec, ..event(func) }) {
-                assert_eq!(seen, Seen::Killed);
-                return "signal:11".to_owned();
-            }
-        }
-        "exit:7".to_owned()
+        // The shell opens its script.
+        let denied = script && self.ask(&Event::new(Func::FileCheck, Access::READ, subject)).is_some();
+        if denied { "exit:2".to_owned() } else { "exit:7".to_owned() }
     }
 
     fn map(&mut self, subject: &Subject) -> String {
