@@ -13,15 +13,20 @@ mod story;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use harness::Setup;
+use harness::{Kind, Setup};
 
 fn main() -> ExitCode {
     let begin = Instant::now();
     println!(
         "Booting a guest: Debian trixie, kernel with a test CA built in, imad installed by dnf, the strict policy"
     );
-    println!("01-appraise-executable-and-lib-signatures in /etc/ima. Emulated, so this takes about a minute.");
-    let failed = story::tell(Setup::trusted());
+    let setup = Setup::trusted();
+    let machine = match setup.kind() {
+        Kind::Uml => "In user-mode Linux: the kernel is a program of this machine's (DEMO=qemu: an emulated machine).",
+        Kind::Qemu => "Under QEMU, emulated: this takes some minutes.",
+    };
+    println!("01-appraise-executable-and-lib-signatures in /etc/ima. {machine}");
+    let failed = story::tell(setup);
     println!("\nThe whole story took {} s.", begin.elapsed().as_secs());
     if failed.is_empty() {
         return ExitCode::SUCCESS;
