@@ -45,7 +45,8 @@ pub(super) fn start(parts: &Parts) -> Result<(Child, UnixStream, Option<Qmp>), S
     // Input and output of the first line; the second is a socket.
     command.args(["con=null", "ssl=null", "ssl0=fd:3,fd:1", "ssl1=fd:0"]);
     for (number, image) in images.iter().enumerate() {
-        command.arg(format!("ubd{number}={},{}", text(&folder.join(format!("disk{number}")))?, text(image)?));
+        // Shared with others, which is to say: it locks no file that QEMU may want to read meanwhile.
+        command.arg(format!("ubd{number}c={},{}", text(&folder.join(format!("disk{number}")))?, text(image)?));
     }
     if let Some(initrd) = &setup.initrd {
         command.arg(format!("initrd={}", text(initrd)?));
