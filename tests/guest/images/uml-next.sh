@@ -38,6 +38,6 @@ build() { build_uml "$1" "$source/$package.tar.xz" "$keys/ca.pem" <(differences)
 
 cached "$package" "$(declare -f fetch | sha256sum | cut -c1-16)" fetch
 source=$entry
-cached uml-next "$(recipe_hash "${BASH_SOURCE[0]}" "$here/kernel-tree.sh" "$here/kernel-config.fragment" \
-    "$here/uml-config.fragment" "$here/next-config.fragment" "$keys/ca.pem" "$source/SHA256SUMS")" build
+cached uml-next "$(recipe_hash "${BASH_SOURCE[0]}" "$here/kernel-tree.sh" "$(uml_fragment <(differences))" \
+    "$keys/ca.pem" "$source/SHA256SUMS")" build
 echo "$entry"

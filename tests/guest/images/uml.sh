@@ -11,6 +11,7 @@ keys=$("$here/keys.sh")
 
 build() { build_uml "$1" /usr/src/linux-source-6.12.tar.xz "$keys/ca.pem" "$here/uml-config.fragment"; }
 
-cached uml "$(recipe_hash "${BASH_SOURCE[0]}" "$here/kernel-tree.sh" "$here/kernel-config.fragment" \
-    "$here/uml-config.fragment" "$keys/ca.pem" "$(dpkg-query -W -f '${Version}' linux-source-6.12)")" build
+# What justifies a difference is no part of the kernel.
+cached uml "$(recipe_hash "${BASH_SOURCE[0]}" "$here/kernel-tree.sh" "$(uml_fragment "$here/uml-config.fragment")" \
+    "$keys/ca.pem" "$(dpkg-query -W -f '${Version}' linux-source-6.12)")" build
 echo "$entry"
