@@ -80,7 +80,7 @@ impl Guest {
     }
 
     /// A guest with its disks, not yet switched on.
-    pub(super) fn prepare(setup: Setup) -> Result<Self, Failure> {
+    fn prepare(setup: Setup) -> Result<Self, Failure> {
         let mut guest = Self::new(setup, None)?;
         if !guest.setup.changes.is_empty() {
             disk::changed_copy(&guest.setup.root, &guest.setup.changes, &guest.path(CHANGED)).map_err(Failure)?;
@@ -270,20 +270,15 @@ impl Guest {
     #[track_caller]
     pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>, mode: u32) {
         let (bytes, what) = (bytes.into(), format!("writing {path}"));
-        let mut offset = 0;
-        while offset == 0 || offset < bytes.len() {
-            let part = bytes[offset..].iter().copied().take(PART).collect::<Vec<_>>();
-            let end = offset + part.len();
-            let request = Request::Put { path: path.to_owned(), mode, offset: offset as u64, bytes: part };
+        let parts = if bytes.is_empty() { vec![&bytes[..]] } else { bytes.chunks(PART).collect() };
+        for (number, part) in parts.into_iter().enumerate() {
+            let (path, offset) = (path.to_owned(), (number * PART) as u64);
+            let request = Request::Put { path, mode, offset, bytes: part.to_owned() };
             must(match self.ask(&what, &request, GRACE * 4) {
                 Ok(Reply::Done) => Ok(()),
                 Ok(other) => Err(self.failure(&format!("{what}: {other:?}"))),
                 Err(failure) => Err(failure),
             });
-            if end == offset {
-                break;
-            }
-            offset = end;
         }
     }
 
